@@ -1,0 +1,62 @@
+"""Earth embeddings and coordinate encodings as scikit-learn transformers.
+
+Names are loaded when first used, so ``import geofeat`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from geofeat import datasets, evaluation, exceptions
+    from geofeat._discovery import all_transformers
+    from geofeat._versions import show_versions
+    from geofeat.encoders._harmonic_regression import HarmonicFeatures
+    from geofeat.encoders._spherical_harmonics import SphericalHarmonicsEncoder
+    from geofeat.rasters._alphaearth import AlphaEarthSource
+    from geofeat.rasters._sampler import EmbeddingRasterSampler
+    from geofeat.rasters._sources import ArraySource, RasterSource
+    from geofeat.rasters._tessera import TesseraSource
+
+__version__ = "0.1.0.dev0"
+
+_HOME = {
+    "AlphaEarthSource": "geofeat.rasters._alphaearth",
+    "ArraySource": "geofeat.rasters._sources",
+    "EmbeddingRasterSampler": "geofeat.rasters._sampler",
+    "HarmonicFeatures": "geofeat.encoders._harmonic_regression",
+    "RasterSource": "geofeat.rasters._sources",
+    "SphericalHarmonicsEncoder": "geofeat.encoders._spherical_harmonics",
+    "TesseraSource": "geofeat.rasters._tessera",
+    "all_transformers": "geofeat._discovery",
+    "show_versions": "geofeat._versions",
+}
+_SUBPACKAGES = ("datasets", "evaluation", "exceptions")
+
+__all__ = [
+    "AlphaEarthSource",
+    "ArraySource",
+    "EmbeddingRasterSampler",
+    "HarmonicFeatures",
+    "RasterSource",
+    "SphericalHarmonicsEncoder",
+    "TesseraSource",
+    "all_transformers",
+    "datasets",
+    "evaluation",
+    "exceptions",
+    "show_versions",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _SUBPACKAGES:
+        return import_module(f"geofeat.{name}")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'geofeat' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,24 @@
+"""The only file that imports private names of scikit-learn."""
+
+from sklearn.base import _fit_context
+from sklearn.utils._array_api import (
+    check_same_namespace,
+    get_namespace_and_device,
+    move_to,
+    supported_float_dtypes,
+)
+from sklearn.utils._param_validation import Hidden, Interval, Options, StrOptions
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
+
+__all__ = [
+    "Hidden",
+    "Interval",
+    "Options",
+    "StrOptions",
+    "_fit_context",
+    "check_feature_names_in",
+    "check_same_namespace",
+    "get_namespace_and_device",
+    "move_to",
+    "supported_float_dtypes",
+]

@@ -1,0 +1,1 @@
+"""Fixed or drawn formulas: features without weights to download."""

@@ -1,0 +1,1 @@
+"""Embedding rasters sampled at points."""
