@@ -7,7 +7,7 @@ from typing import Any
 
 import numba
 
-# NaN must survive, so never fastmath=True; these four leave NaN and infinities alone.
+# NaN must survive, so never all of fastmath; these four leave NaN and infinities alone.
 FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
 
 

@@ -1,0 +1,55 @@
+# Every verb makes the environment it needs in .venv and uses it again the next time.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export SCIPY_ARRAY_API := 1
+
+.PHONY: demo test lint docs bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m geofeat demo
+
+# Set GEOFEAT_TEST_DATA to the folder of real data (benchmarks/README.md) to run what needs it.
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/encoders.py
+	$(BIN)/python benchmarks/harmonic_features.py
+	$(BIN)/python benchmarks/rasters.py
+	$(BIN)/python benchmarks/real_data.py
+
+clean:
+	rm -rf $(VENV) build dist demo docs/_build docs/generated
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "geofeat needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e ".[plot]"
+	touch $@
+
+# The CPU build of torch, so that scikit-learn's array API checks really run.
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet "torch==2.13.0" -e ".[test]"
+	touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@

@@ -1,0 +1,44 @@
+"""Ready-made objects of every public transformer, for the tests that run on all of them."""
+
+import numpy as np
+import xarray as xr
+
+from geofeat import ArraySource, EmbeddingRasterSampler, HarmonicFeatures, SphericalHarmonicsEncoder
+from geofeat._base import LocationTransformer
+
+
+def world_raster() -> xr.DataArray:
+    """Three smooth bands over the whole world in cells of one degree."""
+    lon = np.arange(-179.5, 180)
+    lat = np.arange(89.5, -90, -1)
+    east, north = np.meshgrid(np.radians(lon), np.radians(lat))
+    bands = np.stack([np.sin(east), np.cos(north), np.sin(north) * np.cos(east)])
+    return xr.DataArray(
+        bands.astype(np.float32),
+        coords={"band": ["a", "b", "c"], "y": lat, "x": lon},
+        dims=("band", "y", "x"),
+        attrs={"crs": "EPSG:4326"},
+    )
+
+
+# Classes that cannot be made without arguments, and further settings worth the whole check suite.
+EXAMPLES = {
+    "EmbeddingRasterSampler": [lambda: EmbeddingRasterSampler(ArraySource(world_raster()))],
+    "HarmonicFeatures": [
+        lambda: HarmonicFeatures(),
+        lambda: HarmonicFeatures(order=1, trend=False),
+    ],
+    "SphericalHarmonicsEncoder": [
+        lambda: SphericalHarmonicsEncoder(),
+        lambda: SphericalHarmonicsEncoder(degree=3, convention="satclip", degree_decay=1.5),
+    ],
+}
+
+
+def examples_of(name: str, kind: type) -> list:
+    """Instances of one public transformer: those listed above, else the default one."""
+    return [make() for make in EXAMPLES.get(name, [kind])]
+
+
+def is_location_transformer(estimator: object) -> bool:
+    return isinstance(estimator, LocationTransformer)
