@@ -17,6 +17,7 @@ from geofeat._sklearn import (
     check_same_namespace,
     get_namespace_and_device,
     move_to,
+    torch_namespace,
 )
 from geofeat._state import VersionedState
 from geofeat._threads import run_slabs
@@ -25,6 +26,8 @@ from geofeat.exceptions import LimitError
 # One slab of features stays in a core's share of the cache.
 _SLAB_BYTES = 2**21
 _MIN_SLAB_ROWS = 256
+# Features computed at once where a whole output is not wanted: on a device, in chunks.
+_BLOCK_BYTES = 2**26
 
 
 class LocationTransformer(VersionedState, TransformerMixin, BaseEstimator):
@@ -129,7 +132,7 @@ class LocationTransformer(VersionedState, TransformerMixin, BaseEstimator):
             lon, lat = move_to(lon, lat, xp=np, device=None)
         width = self._n_features_out
         if chunk_rows is None:
-            chunk_rows = max(1, 2**26 // (width * lon.dtype.itemsize))
+            chunk_rows = max(1, _BLOCK_BYTES // (width * lon.dtype.itemsize))
         buffer = np.empty((min(chunk_rows, lon.shape[0]), width), dtype=lon.dtype)
         for first in range(0, lon.shape[0], chunk_rows):
             rows = slice(first, min(first + chunk_rows, lon.shape[0]))
@@ -173,7 +176,7 @@ class LocationTransformer(VersionedState, TransformerMixin, BaseEstimator):
         return max(_MIN_SLAB_ROWS, _SLAB_BYTES // (self._n_features_out * dtype.itemsize))
 
     def _read(self, X: Any) -> tuple[Any, Any, Any]:
-        """Checked longitude, latitude and namespace of the rows to transform."""
+        """Check X and read longitude, latitude and their namespace."""
         self._validate_params()
         X = self._check_columns(X, reset=False)
         if hasattr(self, "bounds_") and not is_geometry(X):
@@ -198,25 +201,25 @@ class LocationTransformer(VersionedState, TransformerMixin, BaseEstimator):
     def _encode_on(self, device: Any, lon: Any, lat: Any, xp: Any) -> Any:
         """Move the coordinates to a torch device, encode there in blocks, return X's kind."""
         torch = _import_torch(device, type(self).__name__)
-        _, _, home = get_namespace_and_device(lon)
-        lon, lat = (torch.as_tensor(axis, device=device) for axis in (lon, lat))
-        torch_xp, _, _ = get_namespace_and_device(lon, xp=None)
-        if torch_xp is np:  # dispatch is off for this call, on for the tensor we made
-            from sklearn import config_context
-
-            with config_context(array_api_dispatch=True):
-                torch_xp, _, _ = get_namespace_and_device(lon)
-        rows = max(1, 2**27 // (self._n_features_out * lon.element_size()))
+        on_device = [_to_torch(torch, axis, device) for axis in (lon, lat)]
+        rows = max(1, _BLOCK_BYTES // (self._n_features_out * on_device[0].element_size()))
         blocks = [
-            self._encode(lon[i : i + rows], lat[i : i + rows], torch_xp)
-            for i in range(0, lon.shape[0], rows)
+            self._encode(part_lon, part_lat, torch_namespace())
+            for part_lon, part_lat in zip(*(axis.split(rows) for axis in on_device), strict=True)
         ]
-        if xp is np:
-            out = np.empty((lon.shape[0], self._n_features_out), dtype=blocks[0].cpu().numpy().dtype)
-            for i, block in enumerate(blocks):
-                out[i * rows : (i + 1) * rows] = block.cpu().numpy()
-            return out
-        return move_to(torch_xp.concat(blocks), xp=xp, device=home)
+        if xp is not np:
+            return move_to(torch.cat(blocks), xp=xp, device=get_namespace_and_device(lon)[2])
+        out = np.empty((lon.shape[0], self._n_features_out), dtype=lon.dtype)
+        for first, block in zip(range(0, lon.shape[0], rows), blocks, strict=True):
+            out[first : first + rows] = block.cpu().numpy()
+        return out
+
+
+def _to_torch(torch: Any, axis: Any, device: Any) -> Any:
+    tensor = torch.from_numpy(axis) if isinstance(axis, np.ndarray) else torch.from_dlpack(axis)
+    if torch.device(device).type == "mps":  # has no double precision
+        tensor = tensor.to(torch.float32)
+    return tensor.to(device)
 
 
 def _import_torch(device: Any, owner: str) -> Any:

@@ -25,21 +25,18 @@ _AXES = ("longitude", "latitude")
 def read_lonlat(X: Any, owner: str) -> tuple[Any, Any, Any]:
     """Longitude in [-180, 180) and latitude, two contiguous 1-D arrays, and their namespace.
 
-    ``X`` must have passed `check_layout` and `require_lonlat`, or be a geometry. ``owner`` is named in messages.
+    ``X`` must have passed `check_layout` and `require_lonlat`, or be a geometry. ``owner`` is the
+    name of the transformer for messages.
     """
     if is_geometry(X):
         lon, lat = _from_geometry(X, owner)
         xp: Any = np
         source = f"geometries in {X.crs.to_string()}" if X.crs.to_epsg() != 4326 else "X"
     else:
-        names = frame_names(X)
-        if names is not None:
-            _refuse_swapped_names(names, owner)
-            columns = frame_columns(X, 2)
-        else:
-            columns = [X[:, 0], X[:, 1]]
+        is_frame = frame_names(X) is not None
+        columns = frame_columns(X, 2) if is_frame else [X[:, 0], X[:, 1]]
         xp, _, device = get_namespace_and_device(X)
-        if _is_numpy(xp) or names is not None:
+        if is_frame or _is_numpy(xp):
             xp = np
             lon, lat = (
                 column_values(column, f"the {axis} column of {owner}'s X")
@@ -66,14 +63,17 @@ def check_layout(X: Any, owner: str) -> Any:
         raise TypeError(
             f"{owner} needs dense data, got a sparse {type(X).__name__}: pass X.toarray()."
         )
-    if frame_names(X) is None:
+    names = frame_names(X)
+    if names is None:
         X = _as_array(X, owner)
+    else:
+        _refuse_wrong_names(names, owner)
     shape = tuple(X.shape)
     if len(shape) != 2:
         raise ValueError(
-            f"Expected 2D array, got {len(shape)}D array of shape {shape} instead: {owner} needs one "
-            "row a point and the columns longitude, latitude. Reshape your data, a single point with "
-            "array.reshape(1, -1)."
+            f"Expected 2D array, got {len(shape)}D array of shape {shape} instead: {owner} needs "
+            "one row a point, longitude and latitude as columns. Reshape your data, a single point "
+            "with array.reshape(1, -1)."
         )
     _require_rows(shape[0], shape)
     return X
@@ -131,12 +131,12 @@ def _is_numpy(xp: Any) -> bool:
     return xp is np or xp.__name__ in {"numpy", "sklearn.externals.array_api_compat.numpy"}
 
 
-def _refuse_swapped_names(names: list[Any], owner: str) -> None:
+def _refuse_wrong_names(names: list[Any], owner: str) -> None:
     twice = sorted({str(name) for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{owner} got duplicated column names: {', '.join(twice)}.")
-    first, second = (str(name).strip().lower() for name in names[:2])
-    if first in _LAT_NAMES and second in _LON_NAMES:
+    lowered = [str(name).strip().lower() for name in names[:2]]
+    if len(lowered) == 2 and lowered[0] in _LAT_NAMES and lowered[1] in _LON_NAMES:
         raise ValueError(
             f"The first two columns are named {names[0]!r}, {names[1]!r}: they look swapped. "
             f"{owner} reads longitude first, then latitude: X[[{names[1]!r}, {names[0]!r}]]."
@@ -171,6 +171,9 @@ def _to_valid_degrees(lon: Any, lat: Any, xp: Any, owner: str, source: str) -> t
         wrapped = xp.remainder(lon, 360.0)
         wrapped = xp.where(wrapped >= 180, wrapped - 360, wrapped)
         lon = xp.where(inside, lon, wrapped)
+    missing = xp.isnan(lon) | xp.isnan(lat)
+    if xp.any(missing):  # half a coordinate is no place
+        lon, lat = xp.where(missing, xp.nan, lon), xp.where(missing, xp.nan, lat)
     return lon, lat
 
 

@@ -25,16 +25,16 @@ def all_transformers() -> list[tuple[str, type[TransformerMixin]]]:
     >>> [name for name, _ in all_transformers()]
     ['EmbeddingRasterSampler', 'HarmonicFeatures', 'SphericalHarmonicsEncoder']
     """
-    found = {}
+    found: dict[str, type[TransformerMixin]] = {}
     for room in _ROOMS:
         package = import_module(f"geofeat.{room}")
         for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             module = import_module(info.name)
-            for name, kind in inspect.getmembers(module, inspect.isclass):
-                if (
-                    kind.__module__ == info.name
-                    and issubclass(kind, TransformerMixin)
-                    and not name.startswith("_")
-                ):
-                    found[name] = kind
+            found |= {
+                name: kind
+                for name, kind in inspect.getmembers(module, inspect.isclass)
+                if kind.__module__ == info.name
+                and issubclass(kind, TransformerMixin)
+                and not name.startswith("_")
+            }
     return sorted(found.items())

@@ -1,5 +1,7 @@
 """The only file that imports private names of scikit-learn."""
 
+from types import ModuleType
+
 from sklearn.base import _fit_context
 from sklearn.utils._array_api import (
     check_same_namespace,
@@ -21,4 +23,12 @@ __all__ = [
     "get_namespace_and_device",
     "move_to",
     "supported_float_dtypes",
+    "torch_namespace",
 ]
+
+
+def torch_namespace() -> ModuleType:
+    """Array API namespace of torch, whether or not dispatch is enabled."""
+    from sklearn.externals.array_api_compat import torch
+
+    return torch

@@ -25,11 +25,11 @@ def world_raster() -> xr.DataArray:
 EXAMPLES = {
     "EmbeddingRasterSampler": [lambda: EmbeddingRasterSampler(ArraySource(world_raster()))],
     "HarmonicFeatures": [
-        lambda: HarmonicFeatures(),
+        HarmonicFeatures,
         lambda: HarmonicFeatures(order=1, trend=False),
     ],
     "SphericalHarmonicsEncoder": [
-        lambda: SphericalHarmonicsEncoder(),
+        SphericalHarmonicsEncoder,
         lambda: SphericalHarmonicsEncoder(degree=3, convention="satclip", degree_decay=1.5),
     ],
 }

@@ -36,6 +36,8 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
+# These checks fit on arrays and transform frames, or the reverse.
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names:UserWarning")
 @pytest.mark.parametrize("check", FURTHER_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("estimator", TRANSFORMERS, ids=repr)
 def test_further_public_checks(estimator, check):
