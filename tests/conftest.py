@@ -1,10 +1,11 @@
 """What all tests share. SCIPY_ARRAY_API must be set before scikit-learn or SciPy is imported."""
 
 import os
+from pathlib import Path
 
 os.environ["SCIPY_ARRAY_API"] = "1"
-
-from pathlib import Path
+# What tests and doctests build stays out of the user's cache.
+os.environ.setdefault("GEOFEAT_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "geofeat"))
 
 import numpy as np
 import pytest

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -108,3 +109,17 @@ def test_pipeline_on_tensors_follows_their_namespace():
     assert isinstance(predicted, torch.Tensor)
     assert_allclose(predicted.numpy(), expected, atol=1e-9)
     assert_allclose(expected, y, atol=1e-6)
+
+
+def test_xarray_apply_ufunc_maps_a_grid_of_places():
+    encoder = SphericalHarmonicsEncoder(degree=2)
+    lon, lat = np.meshgrid([0.0, 10.0, 20.0], [40.0, 50.0])
+    grid = xr.DataArray(np.stack([lon, lat], axis=-1), dims=("y", "x", "axis"))
+    features = xr.apply_ufunc(
+        lambda cells: encoder.transform(cells.reshape(-1, 2)).reshape(*cells.shape[:-1], -1),
+        grid,
+        input_core_dims=[["axis"]],
+        output_core_dims=[["feature"]],
+    )
+    assert features.dims == ("y", "x", "feature")
+    assert_array_equal(features[1, 2], encoder.transform([[20.0, 50.0]])[0])

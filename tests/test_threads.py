@@ -1,9 +1,11 @@
 """Slabs, threads and processes."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -90,3 +92,27 @@ def test_a_child_forked_after_a_call_can_call_again():
     )
     done = subprocess.run([sys.executable, "-c", code], timeout=120, check=False)
     assert done.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_stops_long_work_within_two_seconds():
+    code = (
+        "import sys, numpy as np\n"
+        "from geofeat import SphericalHarmonicsEncoder\n"
+        "X = np.random.default_rng(0).uniform(-90, 90, (2_000_000, 2))\n"
+        "encoder = SphericalHarmonicsEncoder(degree=60)\n"
+        "encoder.transform(X[:10])\n"
+        "print('ready', flush=True)\n"
+        "for rows, block in encoder.transform_chunks(X, chunk_rows=len(X) // 100): pass\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.5)
+        start = time.perf_counter()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        assert time.perf_counter() - start < 2
+    assert "KeyboardInterrupt" in errors
+    assert process.returncode != 0

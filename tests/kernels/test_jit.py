@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -46,3 +47,10 @@ def test_a_cache_folder_that_cannot_exist_is_done_without(warm_cache, tmp_path):
     _, expected = warm_cache
     (tmp_path / "file").write_text("in the way")
     assert run(tmp_path / "file" / "cache") == expected
+
+
+def test_processes_that_fill_an_empty_cache_at_once_agree(warm_cache, tmp_path):
+    _, expected = warm_cache
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(run, [tmp_path] * 4)) == [expected] * 4
+    assert run(tmp_path) == expected
