@@ -9,7 +9,13 @@ from sklearn.utils._array_api import (
     move_to,
     supported_float_dtypes,
 )
-from sklearn.utils._param_validation import Hidden, Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Hidden,
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 
 __all__ = [
@@ -24,6 +30,7 @@ __all__ = [
     "move_to",
     "supported_float_dtypes",
     "torch_namespace",
+    "validate_parameter_constraints",
 ]
 
 
