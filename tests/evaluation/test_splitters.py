@@ -83,7 +83,7 @@ def test_every_row_is_tested_once_and_no_block_is_shared(block_size, shuffle):
     assert_array_equal(tested, 1)
 
 
-@pytest.mark.parametrize("buffer", [3.0, 30.0, 250.0, 2000.0])
+@pytest.mark.parametrize("buffer", [8.0, 30.0, 250.0, 2000.0])
 def test_the_buffer_leaves_out_what_the_distance_matrix_says(buffer):
     X = world_points() if buffer > 100 else regional_points()
     block_size = 1500.0 if buffer > 100 else 60.0
