@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from geofeat.encoders._harmonic_regression import HarmonicFeatures
     from geofeat.encoders._spherical_harmonics import SphericalHarmonicsEncoder
     from geofeat.rasters._alphaearth import AlphaEarthSource
+    from geofeat.rasters._array_source import ArraySource
+    from geofeat.rasters._raster_source import RasterSource
     from geofeat.rasters._sampler import EmbeddingRasterSampler
-    from geofeat.rasters._sources import ArraySource, RasterSource
     from geofeat.rasters._tessera import TesseraSource
 
 __version__ = "0.1.0.dev0"
 
 _HOME = {
     "AlphaEarthSource": "geofeat.rasters._alphaearth",
-    "ArraySource": "geofeat.rasters._sources",
+    "ArraySource": "geofeat.rasters._array_source",
     "EmbeddingRasterSampler": "geofeat.rasters._sampler",
     "HarmonicFeatures": "geofeat.encoders._harmonic_regression",
-    "RasterSource": "geofeat.rasters._sources",
+    "RasterSource": "geofeat.rasters._raster_source",
     "SphericalHarmonicsEncoder": "geofeat.encoders._spherical_harmonics",
     "TesseraSource": "geofeat.rasters._tessera",
     "all_transformers": "geofeat._discovery",

@@ -1,0 +1,99 @@
+"""What a GeoTIFF says about itself, checked before a pixel is read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from geofeat.exceptions import CorruptFileError, SourceError
+from geofeat.rasters._projection import PixelGrid
+
+
+class RasterHeader(NamedTuple):
+    """The part of a raster's header that sampling needs, without an open file behind it.
+
+    ``blocks`` is (height, width) of a block in pixels, ``planar`` whether bands lie apart.
+    ``nodata``, ``scales``, ``offsets`` have one entry a band. ``stamp`` is size in bytes and time
+    of the last change in nanoseconds.
+    """
+
+    path: str
+    grid: PixelGrid
+    epsg: int | None
+    n_bands: int
+    dtype: str
+    blocks: tuple[int, int]
+    planar: bool
+    nodata: tuple[float | None, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    descriptions: tuple[str | None, ...]
+    masked: bool
+    stamp: tuple[int, int]
+
+
+def open_raster(path: str) -> Any:
+    """Open a dataset of this thread's own, by the GeoTIFF driver unless the name ends in .vrt."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    driver = "VRT" if path.lower().endswith(".vrt") else "GTiff"
+    try:
+        return rasterio.open(path, driver=driver, sharing=False)
+    except RasterioError as error:
+        if not Path(path).exists():
+            raise FileNotFoundError(f"{path} does not exist") from error
+        raise CorruptFileError(path, f"cannot be opened as {driver}: {error}") from error
+
+
+def file_stamp(path: str) -> tuple[int, int]:
+    """Size in bytes and time of last change in nanoseconds."""
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def read_header(path: str) -> RasterHeader:
+    """Read and check the header of one raster.
+
+    Raises
+    ------
+    CorruptFileError
+        The file cannot be opened, or its bands differ in type or block shape.
+    SourceError
+        It has no CRS or no geotransform.
+    """
+    from rasterio.enums import Interleaving, MaskFlags
+
+    stamp = file_stamp(path)
+    with open_raster(path) as dataset:
+        if dataset.crs is None:
+            raise SourceError(
+                path, "has no coordinate reference system; write one with gdal_edit -a_srs EPSG:..."
+            )
+        transform = tuple(dataset.transform)[:6]
+        determinant = transform[0] * transform[4] - transform[1] * transform[3]
+        if not math.isfinite(determinant) or determinant == 0 or dataset.transform.is_identity:
+            raise SourceError(path, f"has no usable geotransform: {transform}")
+        if len(set(dataset.dtypes)) > 1 or len(set(dataset.block_shapes)) > 1:
+            raise CorruptFileError(
+                path, f"has bands of several types or block shapes: {sorted(set(dataset.dtypes))}"
+            )
+        if dataset.dtypes[0].startswith("complex"):
+            raise SourceError(path, f"holds {dataset.dtypes[0]}, embeddings are real numbers")
+        flags = dataset.mask_flag_enums[0]
+        return RasterHeader(
+            path=path,
+            grid=PixelGrid(dataset.crs.to_wkt(), transform, dataset.width, dataset.height),
+            epsg=dataset.crs.to_epsg(),
+            n_bands=dataset.count,
+            dtype=dataset.dtypes[0],
+            blocks=dataset.block_shapes[0],
+            planar=dataset.count == 1 or dataset.interleaving != Interleaving.pixel,
+            nodata=tuple(dataset.nodatavals),
+            scales=tuple(dataset.scales),
+            offsets=tuple(dataset.offsets),
+            descriptions=tuple(dataset.descriptions),
+            masked=MaskFlags.per_dataset in flags and MaskFlags.nodata not in flags,
+            stamp=stamp,
+        )

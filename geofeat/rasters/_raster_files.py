@@ -1,0 +1,138 @@
+"""Raster files named one by one: what is known of them without an index."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from geofeat._threads import run_tasks
+from geofeat.exceptions import RasterMismatchError, SourceError
+from geofeat.rasters._candidates import NO_LAYER_YEAR
+from geofeat.rasters._catalogue import Layer
+from geofeat.rasters._footprints import Footprints, grid_box
+from geofeat.rasters._header import RasterHeader, read_header
+
+_SUFFIXES = (".tif", ".tiff")
+_YEAR_FOLDER = re.compile(r"(19|20)\d\d")
+_YEAR_IN_NAME = re.compile(r"(?:^|[_-])((?:19|20)\d\d)(?=[_.-]|$)")
+_REMOTE = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://|/vsi)")
+
+
+class RasterFiles:
+    """Headers and footprints of a list of files, read when first needed and then kept.
+
+    Parameters
+    ----------
+    paths : list of str
+        In the order of preference.
+    years : list of int
+        One a file; all `NO_LAYER_YEAR` when layers carry no year.
+    """
+
+    def __init__(self, paths: list[str], years: list[int]):
+        self.paths = paths
+        self.file_years = years
+        self._headers: dict[str, RasterHeader] = {}
+        self._layers: dict[int, Layer | None] = {}
+
+    @property
+    def years(self) -> tuple[int, ...] | None:
+        """Years on hand, None when layers carry none."""
+        found = tuple(sorted(set(self.file_years)))
+        return None if found == (NO_LAYER_YEAR,) else found
+
+    def header(self, path: str) -> RasterHeader:
+        """Header of one file."""
+        if path not in self._headers:
+            self._headers[path] = read_header(path)
+        return self._headers[path]
+
+    def layer(self, year: int) -> Layer | None:
+        """Files of one year, checked to agree in bands and type."""
+        if year not in self._layers:
+            paths = [p for p, y in zip(self.paths, self.file_years, strict=True) if y == year]
+            self._layers[year] = self._read_layer(paths) if paths else None
+        return self._layers[year]
+
+    def covered_at_all(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
+        """Whether a footprint of any year covers the points."""
+        covered = np.zeros(lon.size, dtype=bool)
+        for year in sorted(set(self.file_years)):
+            layer = self.layer(year)
+            if layer is not None:
+                covered[layer.footprints.covering(lon, lat)[0]] = True
+        return covered
+
+    def _read_layer(self, paths: list[str]) -> Layer:
+        run_tasks(self.header, paths)
+        headers = [self.header(path) for path in paths]
+        first = self.header(self.paths[0])
+        for header in headers:
+            if (header.n_bands, header.dtype) != (first.n_bands, first.dtype):
+                raise RasterMismatchError(
+                    header.path,
+                    f"has {header.n_bands} {header.dtype} bands, {first.path} has {first.n_bands} "
+                    f"{first.dtype} bands; one source reads rasters of one kind",
+                )
+        boxes = np.array([grid_box(header.grid) for header in headers])
+        return Layer(paths, np.full(len(paths), "", dtype=object), Footprints(boxes))
+
+
+def raster_paths(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Files meant by a file, a folder, a pattern with * or ?, or a list of those.
+
+    Folders are searched to any depth for .tif and .tiff; a .vrt is read only when named. The
+    files of a folder or pattern come sorted by path, lists keep their order.
+    """
+    if isinstance(paths, str | os.PathLike):
+        name = local_path(os.fspath(paths))
+        if Path(name).is_dir():
+            found = [
+                str(p)
+                for p in Path(name).rglob("*")
+                if p.suffix.lower() in _SUFFIXES and p.is_file()
+            ]
+            if not found:
+                raise SourceError(name, "holds no .tif or .tiff file")
+            return sorted(found)
+        if not Path(name).exists() and any(sign in name for sign in "*?["):
+            found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - absolute patterns
+            if not found:
+                raise FileNotFoundError(f"no file matches {name}")
+            return found
+        if not Path(name).exists():
+            raise FileNotFoundError(f"{name} does not exist")
+        return [name]
+    found = [file for path in paths for file in raster_paths(path)]
+    if not found:
+        raise ValueError("a source needs at least one raster, got an empty list")
+    return found
+
+
+def local_path(path: str) -> str:
+    """Return the path unless it names a place that only a network reaches."""
+    if _REMOTE.match(path):
+        raise SourceError(
+            path, "is not a local file; copy it here, or map it with root= or prefixes="
+        )
+    return path
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is a URL or a GDAL virtual path."""
+    return bool(_REMOTE.match(path))
+
+
+def year_in_path(path: str) -> int | None:
+    """Year that a path tells: the last folder that is a year, else a year set off in the name."""
+    parts = Path(path).parts
+    for part in reversed(parts[:-1]):
+        if _YEAR_FOLDER.fullmatch(part):
+            return int(part)
+    match = _YEAR_IN_NAME.search(Path(path).stem)
+    return int(match.group(1)) if match else None

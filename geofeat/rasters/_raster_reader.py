@@ -1,0 +1,242 @@
+"""Pixels of GeoTIFF files, every touched block decoded once."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from geofeat.exceptions import CorruptFileError, LimitError, SourceError
+from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates
+from geofeat.rasters._candidates import Candidates
+from geofeat.rasters._decoding import BandDecoder, band_decoder
+from geofeat.rasters._header import RasterHeader, file_stamp, open_raster
+from geofeat.rasters._sink import PixelSink
+
+# GDAL keeps decoded blocks of an open file in a cache of the process; reopening frees them.
+_BYTES_BEFORE_REOPENING = 2**26
+# Planes read by one call. More would leave the processor's cache, fewer cost calls.
+_PLANES_BYTES = 2**22
+_POINTS_AT_ONCE = 2**16
+
+
+class RasterReader(WindowedCandidates):
+    """Reads the candidates of one call from GeoTIFF files; used as a context.
+
+    Threads may read at the same time: each has one open dataset, closed when it turns to another
+    file and at the end of the context.
+
+    Parameters
+    ----------
+    found : Candidates
+        Their ``files`` are `RasterHeader`.
+    bands : int64 array of shape (bands,)
+        Positions of the bands to read.
+    rule : str
+        One of `geofeat.rasters._decoding.RULES`.
+    max_block_bytes : int
+        Largest block that may be decoded.
+    """
+
+    def __init__(self, found: Candidates, bands: np.ndarray, rule: str, max_block_bytes: int):
+        layouts = [_layout(header, max_block_bytes) for header in found.files]
+        super().__init__(found.file, found.row, found.col, layouts)
+        self._headers: list[RasterHeader] = found.files
+        self._bands = bands
+        self._decoders: dict[int, BandDecoder] = {}
+        self._rule = rule
+        self._own = threading.local()
+        self._open: set[Any] = set()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for dataset in self._open:
+            dataset.close()
+        self._open.clear()
+
+    def stored_bytes(self, window: BlockWindow) -> int:
+        """Bytes to read for a window: compressed where the file tells, decoded otherwise."""
+        header = self._headers[window.file]
+        height, width = header.blocks
+        dataset = self._dataset(window.file)
+        planes = [int(b) + 1 for b in self._bands] if header.planar else [1]
+        virtual = header.path.lower().endswith(".vrt")
+        total = 0
+        for i in range(window.row // height, -(-(window.row + window.height) // height)):
+            for j in range(window.col // width, -(-(window.col + window.width) // width)):
+                sizes = [
+                    dataset.get_tag_item(f"BLOCK_SIZE_{j}_{i}", "TIFF", bidx=b) for b in planes
+                ]
+                if virtual:
+                    total += self._layouts[window.file].block_bytes * len(planes)
+                else:  # a block that a sparse file leaves out has no size
+                    total += sum(int(size or 0) for size in sizes)
+        return total
+
+    def read(self, window: BlockWindow, sink: PixelSink) -> None:
+        """Decode a window's blocks and hand the pixels of its candidates over."""
+        header = self._headers[window.file]
+        decoder = self._decoder(window.file)
+        which = window.which
+        offsets = (self._row[which] - window.row) * window.width + self._col[which] - window.col
+        hidden = self._hidden(window, header, offsets)
+        many = which.size > window.height * window.width // 4
+        if header.planar and not many:
+            raw = self._gather_planes(window, header, offsets)
+            self._hand_over(sink, which, raw, decoder, hidden)
+            return
+        planes = read_block(self._dataset(window.file), self._bands + 1, window, None)
+        planes = planes.reshape(self._bands.size, -1)
+        for first in range(0, which.size, _POINTS_AT_ONCE):
+            part = slice(first, first + _POINTS_AT_ONCE)
+            raw = np.take(planes, offsets[part], axis=1)
+            part_hidden = None if hidden is None else hidden[part]
+            self._hand_over(sink, which[part], raw, decoder, part_hidden)
+        self._count(planes.nbytes)
+
+    def _gather_planes(
+        self, window: BlockWindow, header: RasterHeader, offsets: np.ndarray
+    ) -> np.ndarray:
+        """Raw numbers of shape (bands, k), plane after plane through one small buffer."""
+        dataset = self._dataset(window.file)
+        size = window.height * window.width
+        itemsize = np.dtype(header.dtype).itemsize
+        step = max(1, min(self._bands.size, _PLANES_BYTES // (size * itemsize)))
+        buffer = np.empty((step, window.height, window.width), dtype=header.dtype)
+        raw = np.empty((self._bands.size, offsets.size), dtype=header.dtype)
+        for first in range(0, self._bands.size, step):
+            bands = self._bands[first : first + step] + 1
+            planes = read_block(dataset, bands, window, buffer[: bands.size])
+            np.take(
+                planes.reshape(bands.size, -1),
+                offsets,
+                axis=1,
+                out=raw[first : first + bands.size],
+                mode="clip",  # the mode that writes straight into `out`
+            )
+        self._count(size * itemsize * self._bands.size)
+        return raw
+
+    def _hidden(
+        self, window: BlockWindow, header: RasterHeader, offsets: np.ndarray
+    ) -> np.ndarray | None:
+        """Pixels that the file's own mask band declares missing."""
+        if not header.masked:
+            return None
+        mask = read_mask(self._dataset(window.file), window)
+        hidden: np.ndarray = mask.reshape(-1)[offsets] == 0
+        return hidden
+
+    def _hand_over(
+        self,
+        sink: PixelSink,
+        which: np.ndarray,
+        raw: np.ndarray,
+        decoder: BandDecoder,
+        hidden: np.ndarray | None,
+    ) -> None:
+        if decoder.tables is not None and hidden is None:
+            sink.put_bytes(which, raw.view(np.uint8), decoder.tables)
+            return
+        values = decoder.decode(raw)
+        if hidden is not None:
+            values[:, hidden] = np.nan
+        sink.put_values(which, values)
+
+    def _decoder(self, file: int) -> BandDecoder:
+        if file not in self._decoders:
+            self._decoders[file] = band_decoder(self._headers[file], self._rule, self._bands)
+        return self._decoders[file]
+
+    def _dataset(self, file: int) -> Any:
+        """Give this thread's open dataset of a file, after closing the one it had."""
+        own = self._own
+        if getattr(own, "file", None) == file and own.decoded < _BYTES_BEFORE_REOPENING:
+            return own.dataset
+        if getattr(own, "file", None) is not None:
+            with self._lock:
+                self._open.discard(own.dataset)
+            own.file = None
+            own.dataset.close()
+        header = self._headers[file]
+        if file_stamp(header.path) != header.stamp:
+            raise SourceError(
+                header.path, "has changed since the source looked at it; make the source anew"
+            )
+        own.dataset = open_raster(header.path)
+        with self._lock:
+            self._open.add(own.dataset)
+        own.file, own.decoded = file, 0
+        return own.dataset
+
+    def _count(self, decoded: int) -> None:
+        self._own.decoded += decoded
+
+
+def read_block(
+    dataset: Any, bands: np.ndarray, window: BlockWindow, out: np.ndarray | None
+) -> np.ndarray:
+    """Read one window of some bands (counted from 1), shape (bands, height, width)."""
+    from rasterio.errors import RasterioError
+    from rasterio.windows import Window
+
+    area = Window(window.col, window.row, window.width, window.height)
+    try:
+        planes: np.ndarray = dataset.read(bands.tolist(), window=area, out=out)
+    except RasterioError as error:
+        raise CorruptFileError(
+            dataset.name,
+            f"cannot read rows {window.row} to {window.row + window.height - 1}, columns "
+            f"{window.col} to {window.col + window.width - 1} of bands {bands[0]} to {bands[-1]}: "
+            f"{error.__cause__ or error}",
+        ) from error
+    return planes
+
+
+def read_mask(dataset: Any, window: BlockWindow) -> np.ndarray:
+    """Read the dataset's own mask in a window, 0 where nothing is stored."""
+    from rasterio.errors import RasterioError
+    from rasterio.windows import Window
+
+    area = Window(window.col, window.row, window.width, window.height)
+    try:
+        mask: np.ndarray = dataset.read_masks(1, window=area)
+    except RasterioError as error:
+        raise CorruptFileError(dataset.name, f"cannot read its mask: {error}") from error
+    return mask
+
+
+def read_mask_band(path: str) -> np.ndarray:
+    """Read the first band of a small raster, such as a landmask."""
+    from rasterio.errors import RasterioError
+
+    with open_raster(path) as dataset:
+        try:
+            band: np.ndarray = dataset.read(1)
+        except RasterioError as error:
+            raise CorruptFileError(path, f"cannot be read: {error.__cause__ or error}") from error
+    return band
+
+
+def _layout(header: RasterHeader, max_block_bytes: int) -> BlockLayout:
+    """How a file is cut, after a check that a block may be decoded."""
+    height, width = header.blocks
+    pixel_bytes = np.dtype(header.dtype).itemsize * (1 if header.planar else header.n_bands)
+    block_bytes = height * width * pixel_bytes
+    if block_bytes > max_block_bytes:
+        raise LimitError(
+            f"{header.path}: a block of {height} x {width} pixels decodes to {block_bytes} bytes, "
+            f"the bound is {max_block_bytes}. Raise it with max_block_bytes={block_bytes}, or "
+            "rewrite the file with smaller tiles."
+        )
+    return BlockLayout(header.grid.height, header.grid.width, height, width, block_bytes)

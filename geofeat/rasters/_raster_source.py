@@ -1,0 +1,153 @@
+"""RasterSource: GeoTIFF, COG and VRT files of any product."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
+from geofeat.rasters._catalogue import SearchRules, search_layers
+from geofeat.rasters._decoding import RULES
+from geofeat.rasters._raster_files import RasterFiles, raster_paths
+from geofeat.rasters._raster_reader import RasterReader
+from geofeat.rasters._source_state import ImmutableSource
+
+OVERLAPS = ("first", "interior", "mean")
+
+
+class RasterSource(ImmutableSource):
+    """Rasters named one by one, for `EmbeddingRasterSampler`.
+
+    Any grid that a geotransform describes is read as it lies: north-up, south-up or rotated, in
+    any CRS; files may differ in CRS. Nothing is opened before the first use.
+
+    Parameters
+    ----------
+    paths : path-like, sequence of path-like, mapping or data frame
+        A GeoTIFF, a COG, a ``.vrt``; a folder (searched for .tif and .tiff to any depth), a
+        pattern with ``*``, a list of those; a mapping from year to one of those; a data frame with
+        a column ``path`` and, if layers have years, ``year``.
+    year : int or sequence of int, default=None
+        Calendar year of all files, or of each. None: the layers carry no year.
+    decode : {"none", "scale_offset", "aef"}, default="none"
+        "none" takes the stored numbers, "scale_offset" applies the scale and offset that the file
+        gives for each band, "aef" de-quantises AlphaEarth bytes. Nodata becomes NaN before.
+    overlap : {"first", "interior", "mean"}, default="first"
+        Which pixel serves a point that several files contain: that of the first file with data
+        there, in the order given (folders and patterns: sorted by path); that of the file whose
+        edge is farthest, in pixels; or the mean of all decoded vectors.
+    edge_tolerance : float, default=0.0
+        Points beyond a raster's edge by up to this many pixels take the outermost pixel.
+    max_block_bytes : int, default=2**28
+        Largest block that may be decoded; a file with larger ones raises `LimitError`.
+
+    Attributes
+    ----------
+    band_names : tuple of str
+        Descriptions of the first file's bands, or ``band_001``, ``band_002``, ...
+    years : tuple of int or None
+        Years on hand.
+
+    Examples
+    --------
+    >>> from geofeat import RasterSource
+    >>> RasterSource({2022: "a_2022.tif", 2023: "a_2023.tif"}, decode="scale_offset")
+    RasterSource({2022: 'a_2022.tif', 2023: 'a_2023.tif'}, decode='scale_offset')
+    """
+
+    def __init__(
+        self,
+        paths: str | os.PathLike[str] | Sequence[Any] | Mapping[int, Any] | Any,
+        *,
+        year: int | Sequence[int] | None = None,
+        decode: str = "none",
+        overlap: str = "first",
+        edge_tolerance: float = 0.0,
+        max_block_bytes: int = 2**28,
+    ):
+        if decode not in RULES:
+            raise ValueError(f"decode must be one of {RULES}, got {decode!r}")
+        if overlap not in OVERLAPS:
+            raise ValueError(f"overlap must be one of {OVERLAPS}, got {overlap!r}")
+        if not edge_tolerance >= 0:
+            raise ValueError(f"edge_tolerance must be 0 or more pixels, got {edge_tolerance}")
+        self.paths = paths
+        self.year = year
+        self.decode = decode
+        self.overlap = overlap
+        self.edge_tolerance = edge_tolerance
+        self.max_block_bytes = max_block_bytes
+        self._found: RasterFiles | None = None
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Descriptions of the first file's bands, else numbered names."""
+        header = self._files().header(self._files().paths[0])
+        names = [name or f"band_{i:03d}" for i, name in enumerate(header.descriptions, start=1)]
+        if len(set(names)) < len(names):  # names that do not tell the bands apart
+            names = [f"band_{i:03d}" for i in range(1, header.n_bands + 1)]
+        return tuple(names)
+
+    @property
+    def years(self) -> tuple[int, ...] | None:
+        """Years on hand, ascending; None when the layers carry no year."""
+        return self._files().years
+
+    def locate(self, lon: np.ndarray, lat: np.ndarray, year: np.ndarray) -> Candidates:
+        """Pixels that may serve points, best first; see `Candidates`."""
+        files = self._files()
+        return search_layers(
+            lon,
+            lat,
+            year,
+            files.layer,
+            files.header,
+            files.covered_at_all,
+            SearchRules(
+                declared=False,
+                interior=self.overlap == "interior",
+                edge_tolerance=self.edge_tolerance,
+            ),
+        )
+
+    def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
+        """Reader of the bands at the given positions."""
+        return RasterReader(found, bands, self.decode, self.max_block_bytes)
+
+    def _files(self) -> RasterFiles:
+        if self._found is None:
+            self._found = RasterFiles(*self._list())
+        return self._found
+
+    def _list(self) -> tuple[list[str], list[int]]:
+        """Paths and the year of each."""
+        if isinstance(self.paths, Mapping):
+            if self.year is not None:
+                raise ValueError("paths already tell the years: leave year=None")
+            by_year = {int(year): raster_paths(named) for year, named in self.paths.items()}
+            paths = [path for named in by_year.values() for path in named]
+            return paths, [year for year, named in by_year.items() for _ in named]
+        if hasattr(self.paths, "columns"):
+            return self._list_frame(self.paths)
+        paths = raster_paths(self.paths)
+        if self.year is None or isinstance(self.year, int | np.integer):
+            year = NO_LAYER_YEAR if self.year is None else int(self.year)
+            return paths, [year] * len(paths)
+        years = [int(year) for year in self.year]
+        if len(years) != len(paths):
+            raise ValueError(f"{len(paths)} rasters but {len(years)} years were given")
+        return paths, years
+
+    def _list_frame(self, frame: Any) -> tuple[list[str], list[int]]:
+        if "path" not in frame.columns:
+            raise ValueError(f"a frame of rasters needs a column path, got {list(frame.columns)}")
+        paths = [path for named in frame["path"] for path in raster_paths(named)]
+        if "year" not in frame.columns:
+            return paths, [NO_LAYER_YEAR] * len(paths)
+        years = [int(year) for year in frame["year"]]
+        if len(years) != len(paths):
+            raise ValueError("each row of a frame of rasters must name one file")
+        return paths, years

@@ -1,0 +1,429 @@
+"""EmbeddingRasterSampler: values of embedding rasters at points."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
+
+import numpy as np
+
+from geofeat._base import LocationTransformer, _refuse_beyond_memory
+from geofeat._coordinates import _levels_to_caller
+from geofeat._sklearn import Interval, StrOptions, _fit_context, move_to
+from geofeat._threads import run_slabs
+from geofeat.exceptions import CoverageWarning, SourceError
+from geofeat.kernels._gather import scale_to_unit_length
+from geofeat.rasters._candidates import OK
+from geofeat.rasters._sampling import (
+    Sampled,
+    count_layer,
+    describe_missing,
+    info_frame,
+    sample_layer,
+)
+from geofeat.rasters._sources import Source, open_source
+from geofeat.rasters._years import asked_years, listed_years
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class EmbeddingRasterSampler(LocationTransformer):
+    """Precomputed Earth embeddings at points: AlphaEarth, TESSERA or any raster like them.
+
+    Each point gets the vector of the pixel that contains it. Points may lie in any number of
+    files, zones and years and come in any order; each block of a file is decoded once. Rows keep
+    their order, a row without a value is NaN throughout.
+
+    Parameters
+    ----------
+    source : AlphaEarthSource, TesseraSource, RasterSource, ArraySource, path or xarray.DataArray
+        Where the embeddings lie. A folder, file, index, pattern or list of files, or an array, gets
+        the source that fits it; see `geofeat.rasters`.
+    year : int, list of int, str or array-like, default=None
+        One year for all rows; a list for columns of several years, named ``A00_2022``, ...; the
+        name of a column of X, or an array aligned with X, for a year of each row. Dates mean their
+        calendar year. None where the source holds one year or none.
+    lag : int, default=0
+        Added to every year. The layer of a year has seen that year to its end, so that -1 keeps a
+        forecast free of the future.
+    fallback : {None, "nearest"}, default=None
+        What a place without the asked year gets: NaN, or the nearest year (the earlier of two),
+        told by `sample`.
+    bands : list of str or int, default=None
+        Names or positions of the bands to read, and their order; only these are read. None: all.
+    method : {"nearest"}, default="nearest"
+        "nearest" takes the pixel that contains the point.
+    normalize : {None, "l2"}, default=None
+        "l2" scales each vector (of the bands read) to length 1.
+    missing : {"any", "all"}, default="any"
+        Whether one missing band, or only all of them, make a missing vector.
+    on_missing : {"warn", "nan", "raise"} or float, default="warn"
+        What is done about rows that the source has no value for. NaN with one
+        `CoverageWarning` that counts them by reason; NaN without a word, unless files that the
+        source names are not there; `SourceError`; or this number in place of NaN, also in rows
+        without coordinates.
+    progress : bool, default=None
+        Whether to show a progress bar. None: on a terminal, when reading takes longer than 2 s.
+
+    Attributes
+    ----------
+    source_ : AlphaEarthSource, TesseraSource, RasterSource or ArraySource
+        The source that ``source`` means.
+    n_features_out_ : int
+        Number of output columns.
+    bounds_ : ndarray of shape (4,)
+        West, south, east, north of the fitted points, in degrees.
+
+    See Also
+    --------
+    AlphaEarthSource : Annual AlphaEarth files and their index.
+    TesseraSource : Folders of TESSERA tiles.
+
+    Notes
+    -----
+    Output is float32. `fit` reads no pixel and `transform` works without it. Nothing stays open
+    between calls; pickles hold parameters only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> from geofeat import EmbeddingRasterSampler
+    >>> raster = xr.DataArray(
+    ...     np.array([[[1, 2], [3, 4]]], dtype=np.float32),
+    ...     coords={"band": ["height"], "lat": [50.5, 49.5], "lon": [7.5, 8.5]},
+    ...     dims=("band", "lat", "lon"),
+    ... )
+    >>> sampler = EmbeddingRasterSampler(raster, on_missing="nan")
+    >>> values, info = sampler.sample([[7.2, 50.9], [8.9, 49.1], [20.0, 50.0]], return_info=True)
+    >>> values
+    array([[ 1.],
+           [ 4.],
+           [nan]], dtype=float32)
+    >>> info[["row", "col", "reason"]]
+       row   col       reason
+    0    0     0           ok
+    1    1     1           ok
+    2 <NA>  <NA>  no_coverage
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "source": "no_validation",
+        "year": [None, Integral, str, "array-like"],
+        "lag": [Integral],
+        "fallback": [None, StrOptions({"nearest"})],
+        "bands": [None, "array-like"],
+        "method": [StrOptions({"nearest"})],
+        "normalize": [None, StrOptions({"l2"})],
+        "missing": [StrOptions({"any", "all"})],
+        "on_missing": [
+            StrOptions({"warn", "nan", "raise"}),
+            Interval(Real, None, None, closed="neither"),
+        ],
+        "progress": ["boolean", None],
+    }
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        year: Any = None,
+        lag: int = 0,
+        fallback: Literal["nearest"] | None = None,
+        bands: Any = None,
+        method: Literal["nearest"] = "nearest",
+        normalize: Literal["l2"] | None = None,
+        missing: Literal["any", "all"] = "any",
+        on_missing: Literal["warn", "nan", "raise"] | float = "warn",
+        progress: bool | None = None,
+    ):
+        self.source = source
+        self.year = year
+        self.lag = lag
+        self.fallback = fallback
+        self.bands = bands
+        self.method = method
+        self.normalize = normalize
+        self.missing = missing
+        self.on_missing = on_missing
+        self.progress = progress
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Check X and the source; no pixel is read.
+
+        Parameters
+        ----------
+        X : array-like, data frame or geometry of shape (n_samples, n_columns >= 2)
+            Longitude and latitude in degrees in the first two columns, or points in any CRS.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The sampler itself.
+        """
+        source = open_source(self.source)
+        n_features_out = len(self._band_positions(source)) * len(self._suffixes())
+        super().fit(X)
+        self.source_, self._source_given = source, self.source
+        self.n_features_out_ = n_features_out
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Read the embedding of every row of X.
+
+        Parameters
+        ----------
+        X : array-like, data frame or geometry of shape (n_samples, n_columns >= 2)
+            Longitude and latitude in degrees in the first two columns, or points in any CRS.
+
+        Returns
+        -------
+        values : float32 array of shape (n_samples, n_features_out)
+            NaN in rows without a value, unless ``on_missing`` says otherwise.
+        """
+        values, layers = self._sample(X)
+        self._tell_missing(layers)
+        return values
+
+    @overload
+    def sample(self, X: Any, return_info: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def sample(self, X: Any, return_info: Literal[True]) -> tuple[np.ndarray, pd.DataFrame]: ...
+
+    def sample(
+        self, X: Any, return_info: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, pd.DataFrame]:
+        """Read the embedding of every row of X, and tell where each came from.
+
+        Parameters
+        ----------
+        X : array-like, data frame or geometry of shape (n_samples, n_columns >= 2)
+            As in `transform`.
+        return_info : bool, default=False
+            Whether to return the second table.
+
+        Returns
+        -------
+        values : float32 array of shape (n_samples, n_features_out)
+            As of `transform`.
+        info : pandas.DataFrame of n_samples rows
+            Columns ``file``, ``row`` and ``col`` (pixel counted from the file's first), ``reason``
+            and ``year`` (of the layer used), with X's index; suffixed by the year where ``year``
+            lists several. Reasons: ok; nodata (the pixel is empty); water (empty and not land);
+            no_coverage (no file for the place, or it is not there: then ``file`` names it);
+            no_year (no file for the year, others exist); outside (promised by an index or a tile
+            name, but beyond the raster); bad_coordinate.
+        """
+        values, layers = self._sample(X)
+        self._tell_missing(layers)
+        if not return_info:
+            return values
+        import pandas as pd
+
+        index = getattr(X, "index", None)
+        if not isinstance(index, pd.Index):
+            index = pd.RangeIndex(values.shape[0])
+        frames = [info_frame(layer, index) for layer in layers]
+        suffixes = self._suffixes()
+        if len(frames) > 1:
+            frames = [frame.add_suffix(end) for frame, end in zip(frames, suffixes, strict=True)]
+        return values, pd.concat(frames, axis=1)
+
+    def coverage(self, X: Any) -> pd.DataFrame:
+        """Tell what the source has for the points, before any pixel is read.
+
+        Parameters
+        ----------
+        X : array-like, data frame or geometry of shape (n_samples, n_columns >= 2)
+            As in `transform`.
+
+        Returns
+        -------
+        report : pandas.DataFrame, one row a year
+            ``points`` asked for; ``located`` in a file; points with ``no_coverage``, ``no_year``,
+            ``outside``, ``bad_coordinate``; ``absent_files``; and the ``files``, ``blocks`` and
+            ``bytes`` that `transform` will read (compressed where the files tell, decoded
+            otherwise).
+        """
+        import pandas as pd
+
+        source = self._open()
+        lon, lat = self._read_points(X)
+        bands = self._band_positions(source)
+        years = asked_years(self.year, X, lon.size, source.years, self.lag)
+        records = [
+            record
+            for year in years
+            for record in count_layer(source, lon, lat, year, bands, self.fallback)
+        ]
+        report = pd.DataFrame.from_records(records).set_index("year")
+        return report.rename(index={-1: pd.NA}) if (report.index < 0).any() else report
+
+    def transform_chunks(
+        self, X: Any, *, chunk_rows: int | None = None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Read the embeddings chunk by chunk into one buffer that is used again.
+
+        Blocks are decoded once a chunk: sort X by place first where chunks are many.
+
+        Parameters
+        ----------
+        X : array-like, data frame or geometry of shape (n_samples, n_columns >= 2)
+            As in `transform`.
+        chunk_rows : int, default=None
+            Rows of a chunk. None takes as many as fill 64 MiB.
+
+        Yields
+        ------
+        rows : slice
+            Which rows of X the chunk holds.
+        values : float32 array of shape (rows.stop - rows.start, n_features_out)
+            Valid until the next chunk is asked for.
+        """
+        source = self._open()
+        lon, lat = self._read_points(X)
+        years = asked_years(self.year, X, lon.size, source.years, self.lag)
+        bands = self._band_positions(source)
+        width = bands.size * len(years)
+        if chunk_rows is None:
+            chunk_rows = max(1, 2**26 // (4 * width))
+        buffer = np.empty((min(chunk_rows, lon.size), width), dtype=np.float32)
+        for first in range(0, lon.size, chunk_rows):
+            rows = slice(first, min(first + chunk_rows, lon.size))
+            block = buffer[: rows.stop - rows.start]
+            parts = [year[rows] for year in years]
+            self._tell_missing(self._fill(source, lon[rows], lat[rows], parts, bands, block))
+            yield rows, block
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = False
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self._feature_names())
+
+    def _feature_names(self) -> list[str]:
+        source = self._open()
+        names = source.band_names
+        chosen = [names[i] for i in self._band_positions(source)]
+        return [f"{name}{suffix}" for suffix in self._suffixes() for name in chosen]
+
+    def _suffixes(self) -> list[str]:
+        listed = None if self.year is None else listed_years(self.year)
+        if listed is None or len(listed) == 1:
+            return [""]
+        return [f"_{year}" for year in listed]
+
+    def _open(self) -> Source:
+        """Find the source: the one found in `fit` unless another was set since."""
+        if getattr(self, "_source_given", None) is self.source:
+            return self.source_
+        return open_source(self.source)
+
+    def _band_positions(self, source: Source) -> np.ndarray:
+        """Positions of the bands asked for, int64."""
+        names = list(source.band_names)
+        if self.bands is None:
+            return np.arange(len(names))
+        positions = []
+        for band in self.bands:
+            if isinstance(band, str):
+                if band not in names:
+                    raise ValueError(f"the source has no band {band!r}, its bands are {names}")
+                positions.append(names.index(band))
+            elif isinstance(band, int | np.integer) and 0 <= band < len(names):
+                positions.append(int(band))
+            else:
+                raise ValueError(
+                    f"bands must be names or positions from 0 to {len(names) - 1}, got {band!r}"
+                )
+        if not positions or len(set(positions)) < len(positions):
+            raise ValueError(f"bands must name at least one band and none twice, got {self.bands}")
+        return np.array(positions)
+
+    def _read_points(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Longitude in [-180, 180) and latitude as float64 NumPy arrays."""
+        lon, lat, xp = self._read(X)
+        if xp is not np:
+            lon, lat = move_to(lon, lat, xp=np, device=None)
+        return np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
+
+    def _sample(self, X: Any) -> tuple[np.ndarray, list[Sampled]]:
+        source = self._open()
+        lon, lat = self._read_points(X)
+        years = asked_years(self.year, X, lon.size, source.years, self.lag)
+        bands = self._band_positions(source)
+        width = bands.size * len(years)
+        _refuse_beyond_memory(lon.size, width, np.dtype(np.float32), type(self).__name__)
+        values = np.empty((lon.size, width), dtype=np.float32)
+        return values, self._fill(source, lon, lat, years, bands, values)
+
+    def _fill(
+        self,
+        source: Source,
+        lon: np.ndarray,
+        lat: np.ndarray,
+        years: list[np.ndarray],
+        bands: np.ndarray,
+        out: np.ndarray,
+    ) -> list[Sampled]:
+        """Fill ``out`` with one block of columns for each entry of ``years``."""
+        layers = []
+        for i, year in enumerate(years):
+            # Kernels write rows of a contiguous array.
+            block = out if len(years) == 1 else np.empty((lon.size, bands.size), np.float32)
+            layer = sample_layer(
+                source,
+                lon,
+                lat,
+                year,
+                bands,
+                block,
+                missing=self.missing,
+                fallback=self.fallback,
+                progress=self.progress,
+            )
+            if self.normalize == "l2":
+                run_slabs(_unit_length_of(block), lon.size, 2**14)
+            if not isinstance(self.on_missing, str):
+                block[layer.reason != OK] = self.on_missing
+            if block is not out:
+                out[:, i * bands.size : (i + 1) * bands.size] = block
+            layers.append(layer)
+        return layers
+
+    def _tell_missing(self, layers: list[Sampled]) -> None:
+        """Warn or raise about rows that the source has no value for."""
+        message = describe_missing(layers)
+        if message is None:
+            return
+        alarming = any(layer.absent or layer.beyond_limit for layer in layers)
+        if self.on_missing == "raise":
+            raise SourceError(_name_of(self.source), message)
+        if self.on_missing == "warn" or alarming:
+            becomes = "NaN" if isinstance(self.on_missing, str) else f"{self.on_missing:g}"
+            warnings.warn(
+                f"{type(self).__name__}: {message}. Rows without a value become {becomes}; "
+                "sample(X, return_info=True) tells the reason of each.",
+                CoverageWarning,
+                stacklevel=_levels_to_caller(),
+            )
+
+
+def _unit_length_of(block: np.ndarray) -> Any:
+    return lambda start, stop: scale_to_unit_length(block[start:stop])
+
+
+def _name_of(source: Any) -> str:
+    text = repr(source)
+    return text if len(text) <= 120 else type(source).__name__

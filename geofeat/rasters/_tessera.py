@@ -1,0 +1,285 @@
+"""TesseraSource: TESSERA tiles as NumPy files, read through memory maps."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from geofeat._tessera_grid import tessera_grid
+from geofeat.exceptions import CorruptFileError, RasterMismatchError
+from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates
+from geofeat.rasters._candidates import (
+    NO_COVERAGE,
+    NO_YEAR,
+    OK,
+    OUTSIDE,
+    WATER,
+    Candidates,
+    reasons_before_search,
+)
+from geofeat.rasters._header import read_header
+from geofeat.rasters._npy_map import NpyHeader, map_npy, read_npy_header
+from geofeat.rasters._projection import PixelGrid, containing_pixels, pixel_positions
+from geofeat.rasters._raster_reader import read_mask_band
+from geofeat.rasters._sink import PixelSink
+from geofeat.rasters._source_state import ImmutableSource
+from geofeat.rasters._tessera_folder import TesseraFolder
+
+N_BANDS = 128
+# Rows of a tile that one task reads: about 9 MB of pixels, far more than it touches.
+_ROWS_PER_TASK = 64
+
+
+class TesseraTile(NamedTuple):
+    """One tile of one year: its files, checked, and its pixel grid."""
+
+    path: str
+    year: int
+    stored: NpyHeader
+    scales: NpyHeader
+    landmask: str | None
+    grid: PixelGrid
+
+
+class TesseraSource(ImmutableSource):
+    """TESSERA embeddings [1]_ on disk, for `EmbeddingRasterSampler`.
+
+    A tile covers 0.1 by 0.1 degrees with 10 m pixels in its UTM zone: int8 numbers (height, width,
+    128) and float32 scales (height, width) or (height, width, 128), whose product is the
+    embedding. Files are mapped, not loaded: a point costs the pages that hold its 132 bytes.
+
+    Parameters
+    ----------
+    root : path-like
+        Folder of the tiles: one that holds ``global_0.1_degree_representation`` or ``npy``, one of
+        these, ``npy/<release>``, or any folder with ``<year>/grid_<lon>_<lat>/`` inside. Landmasks
+        and registries found beside them are used, none is needed.
+    release : str, default=None
+        Which of several releases below ``root`` to read. Features of different releases have
+        nothing in common and never meet in one source.
+    max_abs : float, default=None
+        Pixels with a larger magnitude in any band are missing, with a warning that names the
+        tile. 1e3 catches tiles with corrupt scales; None switches the test off.
+    edge_tolerance : float, default=0.0
+        Points beyond a tile's last row or column by up to this many pixels take the outermost
+        pixel. Tile sizes are rounded, so up to 0.5 pixels of a cell can lie beyond its raster.
+
+    Attributes
+    ----------
+    band_names : tuple of str
+        ``tessera_000`` to ``tessera_127``.
+    years : tuple of int
+        Years with a folder.
+
+    References
+    ----------
+    .. [1] Z. Feng et al., "TESSERA: Temporal embeddings of surface spectra for Earth
+       representation and analysis", arXiv:2506.20380, 2025.
+
+    Examples
+    --------
+    >>> from geofeat import TesseraSource
+    >>> TesseraSource("tiles", max_abs=1e3)
+    TesseraSource('tiles', max_abs=1000.0)
+    """
+
+    overlap = "first"
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        release: str | None = None,
+        max_abs: float | None = None,
+        edge_tolerance: float = 0.0,
+    ):
+        if max_abs is not None and not max_abs > 0:
+            raise ValueError(f"max_abs must be above 0, got {max_abs}")
+        if not edge_tolerance >= 0:
+            raise ValueError(f"edge_tolerance must be 0 or more pixels, got {edge_tolerance}")
+        self.root = root
+        self.release = release
+        self.max_abs = max_abs
+        self.edge_tolerance = edge_tolerance
+        self._found: TesseraFolder | None = None
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """``tessera_000`` to ``tessera_127``."""
+        return tuple(f"tessera_{band:03d}" for band in range(N_BANDS))
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """Years with a folder, ascending."""
+        return self._folder().years
+
+    def locate(self, lon: np.ndarray, lat: np.ndarray, year: np.ndarray) -> Candidates:
+        """Pixels that serve points, one at most; see `Candidates`."""
+        reason = reasons_before_search(lon, lat)
+        good = np.flatnonzero(reason == NO_COVERAGE)
+        # The same arithmetic as the producer's, so that a point on an edge gets the same tile.
+        cells = np.stack(
+            [np.floor(lon[good] * 10), np.floor(lat[good] * 10), year[good]], axis=1
+        ).astype(np.int64)
+        tiles: list[TesseraTile] = []
+        absent: list[str] = []
+        code = np.full(good.size, -1)
+        absent_file = np.full(lon.size, -1)
+        keys, cell_of = np.unique(cells, axis=0, return_inverse=True)
+        members = np.split(np.argsort(cell_of, kind="stable"), np.cumsum(np.bincount(cell_of))[:-1])
+        for (lon_cell, lat_cell, wanted), rows in zip(keys.tolist(), members, strict=True):
+            tile, verdict = self._tile(lon_cell, lat_cell, wanted)
+            if isinstance(tile, TesseraTile):
+                code[rows] = len(tiles)
+                tiles.append(tile)
+            elif tile is not None:
+                absent_file[good[rows]] = len(absent)
+                absent.append(tile)
+            reason[good[rows]] = verdict
+        served = code >= 0
+        point, file = good[served], code[served]
+        grids = [tile.grid for tile in tiles]
+        position = pixel_positions(lon[point], lat[point], file, grids)
+        width = np.array([grid.width for grid in grids], dtype=np.int64)[file]
+        height = np.array([grid.height for grid in grids], dtype=np.int64)[file]
+        col, row, inside = containing_pixels(*position, width, height, self.edge_tolerance)
+        reason[point[~inside]] = OUTSIDE
+        return Candidates(
+            point[inside],
+            file[inside],
+            row[inside],
+            col[inside],
+            reason,
+            tiles,
+            absent,
+            absent_file,
+        )
+
+    def reader(self, found: Candidates, bands: np.ndarray) -> _TileReader:
+        """Reader of the bands at the given positions."""
+        return _TileReader(found, bands, np.inf if self.max_abs is None else float(self.max_abs))
+
+    def _folder(self) -> TesseraFolder:
+        if self._found is None:
+            self._found = TesseraFolder(os.fspath(self.root), self.release)
+        return self._found
+
+    def _tile(
+        self, lon_cell: int, lat_cell: int, year: int
+    ) -> tuple[TesseraTile | str | None, int]:
+        """Tile of a cell and year with `OK`; else the path that should exist, or None, and why."""
+        folder = self._folder()
+        stored, scales = folder.tile_paths(lon_cell, lat_cell, year)
+        if stored.is_file() and scales.is_file():
+            return self._open_tile(lon_cell, lat_cell, year), OK
+        if stored.is_file() != scales.is_file():  # half of a tile
+            return str(scales if stored.is_file() else stored), NO_COVERAGE
+        if (lon_cell, lat_cell) in folder.registered(year):
+            return str(stored), NO_COVERAGE
+        for other in folder.years:
+            if folder.tile_paths(lon_cell, lat_cell, other)[0].is_file():
+                return None, NO_YEAR
+        return None, NO_COVERAGE
+
+    def _open_tile(self, lon_cell: int, lat_cell: int, year: int) -> TesseraTile:
+        folder = self._folder()
+        stored_path, scales_path = folder.tile_paths(lon_cell, lat_cell, year)
+        stored = read_npy_header(str(stored_path), np.dtype(np.int8), (3,))
+        scales = read_npy_header(str(scales_path), np.dtype("<f4"), (2, 3))
+        if stored.shape[2] != N_BANDS:
+            raise RasterMismatchError(
+                stored.path, f"has {stored.shape[2]} bands, a TESSERA tile has {N_BANDS}"
+            )
+        if scales.shape not in (stored.shape[:2], stored.shape):
+            raise CorruptFileError(
+                scales.path, f"has shape {scales.shape}, the tile has {stored.shape}"
+            )
+        landmask = folder.landmask_path(lon_cell, lat_cell)
+        if landmask is not None:
+            grid, origin = read_header(str(landmask)).grid, str(landmask)
+        else:
+            computed = tessera_grid((10 * lon_cell + 5) / 100, (10 * lat_cell + 5) / 100)
+            grid = PixelGrid(
+                f"EPSG:{computed.epsg}",
+                tuple(computed.transform)[:6],
+                computed.width,
+                computed.height,
+            )
+            origin = "the tile's cell"
+        if (grid.height, grid.width) != stored.shape[:2]:
+            raise CorruptFileError(
+                stored.path,
+                f"has {stored.shape[0]} x {stored.shape[1]} pixels, {origin} has {grid.height} x "
+                f"{grid.width}",
+            )
+        path = None if landmask is None else str(landmask)
+        return TesseraTile(str(stored_path), year, stored, scales, path, grid)
+
+
+class _TileReader(WindowedCandidates):
+    """Reads the candidates of one call from mapped tiles; used as a context."""
+
+    def __init__(self, found: Candidates, bands: np.ndarray, limit: float):
+        self._tiles: list[TesseraTile] = found.files
+        layouts = [
+            BlockLayout(tile.grid.height, tile.grid.width, _ROWS_PER_TASK, tile.grid.width, 2**20)
+            for tile in self._tiles
+        ]
+        super().__init__(found.file, found.row, found.col, layouts)
+        self._bands = bands
+        self._limit = limit
+        self.beyond_limit: list[tuple[str, int]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing stays open: maps go with the last reference to them."""
+
+    def stored_bytes(self, window: BlockWindow) -> int:
+        """Bytes of the pixels and scales of a window's points, each pixel once."""
+        pixels = np.unique(self._pixels(window, window.which)).size
+        n_scales = self._bands.size if len(self._tiles[window.file].scales.shape) == 3 else 1
+        return int(pixels * (self._bands.size + 4 * n_scales))
+
+    def read(self, window: BlockWindow, sink: PixelSink) -> None:
+        """Read the pixels of a window's candidates, from the first of the file on."""
+        tile = self._tiles[window.file]
+        stored, scales = map_npy(tile.stored), map_npy(tile.scales)
+        n_pixels = tile.grid.height * tile.grid.width
+        pixels = self._pixels(window, window.which)
+        order = np.argsort(pixels, kind="stable")
+        which, pixels = window.which[order], pixels[order]
+        state = sink.put_scaled(
+            which,
+            _plain(stored).reshape(n_pixels, N_BANDS),
+            _plain(scales).reshape(n_pixels, -1),
+            pixels,
+            self._bands,
+            self._limit,
+        )
+        beyond = int((state == 2).sum())
+        if beyond:
+            self.beyond_limit.append((tile.path, beyond))
+        missing = np.flatnonzero(state == 1)
+        if missing.size and tile.landmask is not None:
+            land = read_mask_band(tile.landmask)
+            sink.status[which[missing[land.reshape(-1)[pixels[missing]] == 0]]] = WATER
+
+    def _pixels(self, window: BlockWindow, which: np.ndarray) -> np.ndarray:
+        width = self._tiles[window.file].grid.width
+        pixels: np.ndarray = self._row[which] * width + self._col[which]
+        return pixels
+
+
+def _plain(mapped: np.memmap) -> np.ndarray[Any, Any]:
+    """View a map as an ordinary array, of which kernels are compiled once."""
+    return mapped.view(np.ndarray)
