@@ -25,7 +25,7 @@ def tessera_grid(lon: float, lat: float) -> TesseraGrid:
 
     Zones are the plain 6 degree ones, without the exceptions of Norway and Svalbard.
     """
-    from rasterio.transform import from_origin
+    from affine import Affine
     from rasterio.warp import transform_bounds
 
     epsg = (32600 if lat >= 0 else 32700) + math.floor((lon + 180) / 6) + 1
@@ -33,7 +33,7 @@ def tessera_grid(lon: float, lat: float) -> TesseraGrid:
     left, bottom, right, top = transform_bounds("EPSG:4326", f"EPSG:{epsg}", *cell)
     return TesseraGrid(
         epsg,
-        from_origin(left, top, PIXEL_METRES, PIXEL_METRES),
+        Affine(PIXEL_METRES, 0.0, left, 0.0, -PIXEL_METRES, top),
         round((right - left) / PIXEL_METRES),
         round((top - bottom) / PIXEL_METRES),
     )

@@ -108,7 +108,7 @@ class AlphaEarthSource(ImmutableSource):
             lat,
             year,
             files.layer,
-            lambda path: _as_alphaearth(files.header(path)),
+            files.header,
             files.covered_at_all,
             SearchRules(declared=isinstance(files, AlphaEarthIndex), own_zone_first=True),
         )
@@ -127,20 +127,20 @@ class AlphaEarthSource(ImmutableSource):
             path = os.fspath(self.path)
             if Path(path).suffix.lower() in _INDEX_SUFFIXES:
                 root = None if self.root is None else os.fspath(self.root)
-                return AlphaEarthIndex(path, root, dict(self.prefixes or {}))
+                return AlphaEarthIndex(path, root, dict(self.prefixes or {}), _as_alphaearth)
         paths = raster_paths(self.path)
         if self.year is not None:
-            return RasterFiles(paths, [int(self.year)] * len(paths))
+            return RasterFiles(paths, [int(self.year)] * len(paths), _as_alphaearth)
         years = [year_in_path(path) for path in paths]
         if all(year is None for year in years):
-            return RasterFiles(paths, [NO_LAYER_YEAR] * len(paths))
+            return RasterFiles(paths, [NO_LAYER_YEAR] * len(paths), _as_alphaearth)
         for path, year in zip(paths, years, strict=True):
             if year is None:
                 raise ValueError(
                     f"the path {path} tells no year, others do. Give an index, a folder with one "
                     "folder a year, or year= for files of one year."
                 )
-        return RasterFiles(paths, [int(year) for year in years if year is not None])
+        return RasterFiles(paths, [int(year) for year in years if year is not None], _as_alphaearth)
 
 
 def is_alphaearth(header: RasterHeader) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,14 +40,23 @@ class AlphaEarthIndex:
         Folder of the local mirror; None for the index's own folder.
     prefixes : dict
         Beginnings of paths and what stands in their place.
+    check : callable
+        Returns the header of a file to be used, or raises what is wrong with it.
     """
 
-    def __init__(self, path: str, root: str | None, prefixes: dict[str, str]):
+    def __init__(
+        self,
+        path: str,
+        root: str | None,
+        prefixes: dict[str, str],
+        check: Callable[[RasterHeader], RasterHeader],
+    ):
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path} does not exist")
         self.path = path
         self._root = Path(root) if root is not None else Path(path).parent
         self._prefixes = prefixes
+        self._check = check
         self._layers: dict[int, Layer | None] = {}
         self._headers: dict[str, RasterHeader] = {}
         self._years: tuple[int, ...] | None = None
@@ -62,7 +72,7 @@ class AlphaEarthIndex:
     def header(self, path: str) -> RasterHeader:
         """Header of one file."""
         if path not in self._headers:
-            self._headers[path] = read_header(path)
+            self._headers[path] = self._check(read_header(path))
         return self._headers[path]
 
     def layer(self, year: int) -> Layer | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from geofeat.rasters._candidates import NO_LAYER_YEAR
 from geofeat.rasters._catalogue import Layer
 from geofeat.rasters._footprints import Footprints, grid_box
 from geofeat.rasters._header import RasterHeader, read_header
+from geofeat.rasters._projection import containing_pixels, pixel_positions
 
 _SUFFIXES = (".tif", ".tiff")
 _YEAR_FOLDER = re.compile(r"(19|20)\d\d")
@@ -32,10 +33,18 @@ class RasterFiles:
         In the order of preference.
     years : list of int
         One a file; all `NO_LAYER_YEAR` when layers carry no year.
+    check : callable, default: take every header
+        Returns the header of a file to be used, or raises what is wrong with it.
     """
 
-    def __init__(self, paths: list[str], years: list[int]):
+    def __init__(
+        self,
+        paths: list[str],
+        years: list[int],
+        check: Callable[[RasterHeader], RasterHeader] = lambda header: header,
+    ):
         self.paths = paths
+        self._check = check
         self.file_years = years
         self._headers: dict[str, RasterHeader] = {}
         self._layers: dict[int, Layer | None] = {}
@@ -49,7 +58,7 @@ class RasterFiles:
     def header(self, path: str) -> RasterHeader:
         """Header of one file."""
         if path not in self._headers:
-            self._headers[path] = read_header(path)
+            self._headers[path] = self._check(read_header(path))
         return self._headers[path]
 
     def layer(self, year: int) -> Layer | None:
@@ -60,12 +69,21 @@ class RasterFiles:
         return self._layers[year]
 
     def covered_at_all(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-        """Whether a footprint of any year covers the points."""
+        """Whether a raster of any year contains the points."""
         covered = np.zeros(lon.size, dtype=bool)
         for year in sorted(set(self.file_years)):
             layer = self.layer(year)
-            if layer is not None:
-                covered[layer.footprints.covering(lon, lat)[0]] = True
+            if layer is None:
+                continue
+            point, file = layer.footprints.covering(lon, lat)
+            grids = [self.header(path).grid for path in layer.paths]
+            position = pixel_positions(lon[point], lat[point], file, grids)
+            width, height = (
+                np.array([getattr(grid, side) for grid in grids])[file]
+                for side in ("width", "height")
+            )
+            _, _, inside = containing_pixels(*position, width, height, 0.0)
+            covered[point[inside]] = True
         return covered
 
     def _read_layer(self, paths: list[str]) -> Layer:
