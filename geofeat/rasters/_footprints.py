@@ -69,13 +69,17 @@ class Footprints:
         return pairs[:, 0].astype(np.int64), pairs[:, 1].astype(np.int64)
 
 
-def grid_box(grid: PixelGrid) -> tuple[float, float, float, float]:
-    """West, south, east, north of a raster in degrees, a little wide rather than narrow."""
+def grid_box(grid: PixelGrid, edge_tolerance: float = 0.0) -> tuple[float, float, float, float]:
+    """West, south, east, north of a raster in degrees, a little wide rather than narrow.
+
+    ``edge_tolerance`` widens the raster by so many pixels first.
+    """
     from pyproj import CRS, Transformer
 
     a, b, c, d, e, f = grid.transform
-    xs = [c + a * i + b * j for i in (0, grid.width) for j in (0, grid.height)]
-    ys = [f + d * i + e * j for i in (0, grid.width) for j in (0, grid.height)]
+    sides = [(-edge_tolerance, size + edge_tolerance) for size in (grid.width, grid.height)]
+    xs = [c + a * i + b * j for i in sides[0] for j in sides[1]]
+    ys = [f + d * i + e * j for i in sides[0] for j in sides[1]]
     edges = min(xs), min(ys), max(xs), max(ys)
     crs = CRS.from_user_input(grid.crs)
     if crs.is_geographic and crs.to_epsg() == 4326:

@@ -82,10 +82,10 @@ def _x_range(grid: PixelGrid) -> tuple[float, float]:
 
 
 def _same_turn(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Longitude moved by whole turns into the span of a grid that counts, say, 0 to 360."""
-    west, east = edges.T
-    moved = np.where(x < west, x + 360.0 * np.ceil((west - x) / 360.0), x)
-    return np.where(moved >= east, moved - 360.0 * np.ceil((moved - east) / 360.0 + 1e-12), moved)
+    """Longitude moved by whole turns to the middle of a grid that counts, say, 0 to 360."""
+    middle = edges.mean(axis=1)
+    turns = np.ceil((middle - x) / 360.0 - 0.5)
+    return np.where(turns == 0, x, x + 360.0 * turns)
 
 
 def containing_pixels(

@@ -35,6 +35,8 @@ class RasterFiles:
         One a file; all `NO_LAYER_YEAR` when layers carry no year.
     check : callable, default: take every header
         Returns the header of a file to be used, or raises what is wrong with it.
+    edge_tolerance : float
+        Pixels by which rasters reach beyond their edges.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class RasterFiles:
         paths: list[str],
         years: list[int],
         check: Callable[[RasterHeader], RasterHeader] = lambda header: header,
+        edge_tolerance: float = 0.0,
     ):
         self.paths = paths
         self._check = check
+        self._edge_tolerance = edge_tolerance
         self.file_years = years
         self._headers: dict[str, RasterHeader] = {}
         self._layers: dict[int, Layer | None] = {}
@@ -82,7 +86,7 @@ class RasterFiles:
                 np.array([getattr(grid, side) for grid in grids])[file]
                 for side in ("width", "height")
             )
-            _, _, inside = containing_pixels(*position, width, height, 0.0)
+            _, _, inside = containing_pixels(*position, width, height, self._edge_tolerance)
             covered[point[inside]] = True
         return covered
 
@@ -97,7 +101,7 @@ class RasterFiles:
                     f"has {header.n_bands} {header.dtype} bands, {first.path} has {first.n_bands} "
                     f"{first.dtype} bands; one source reads rasters of one kind",
                 )
-        boxes = np.array([grid_box(header.grid) for header in headers])
+        boxes = np.array([grid_box(header.grid, self._edge_tolerance) for header in headers])
         return Layer(paths, np.full(len(paths), "", dtype=object), Footprints(boxes))
 
 

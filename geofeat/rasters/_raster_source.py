@@ -119,7 +119,7 @@ class RasterSource(ImmutableSource):
 
     def _files(self) -> RasterFiles:
         if self._found is None:
-            self._found = RasterFiles(*self._list())
+            self._found = RasterFiles(*self._list(), edge_tolerance=self.edge_tolerance)
         return self._found
 
     def _list(self) -> tuple[list[str], list[int]]:

@@ -89,7 +89,7 @@ def row_years(values: Any, what: str) -> np.ndarray:
         else pd.Series(values)
     )
     if isinstance(series.dtype, pd.CategoricalDtype):
-        series = series.astype(series.cat.categories.dtype)
+        series = series.astype(object)
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
         years = series.dt.year
     elif isinstance(series.dtype, pd.PeriodDtype):
