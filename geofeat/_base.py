@@ -185,11 +185,10 @@ class LocationTransformer(VersionedState, TransformerMixin, BaseEstimator):
 
     def _check_columns(self, X: Any, *, reset: bool) -> Any:
         X = check_layout(X, type(self).__name__)
-        if is_geometry(X):  # a geometry counts as its two coordinates, whatever lies beside it
+        if is_geometry(X):  # whatever columns lie beside the geometry are none of our business
             if reset:
-                self.n_features_in_ = 2
-                if hasattr(self, "feature_names_in_"):
-                    del self.feature_names_in_
+                for attribute in ("n_features_in_", "feature_names_in_"):
+                    vars(self).pop(attribute, None)
             return X
         if not reset and hasattr(self, "n_features_in_"):
             validate_data(self, X, reset=False, skip_check_array=True)

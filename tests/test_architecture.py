@@ -71,6 +71,7 @@ def test_kernels_know_arrays_and_numba_only(source):
         "typing",
         "collections",
         "llvmlite",
+        "operator",
     }
     assert {m.split(".")[0] for m in imported_modules(tree, top_level_only=False)} <= allowed
 

@@ -346,13 +346,15 @@ def test_columns_must_be_those_of_fit(transformer, inner_points):
         transformer.transform(inner_points)
 
 
-def test_a_geometry_counts_as_its_two_coordinates(transformer, inner_points):
+def test_a_fit_on_geometries_asks_for_no_columns_later(transformer, inner_points):
     gdf = gpd.GeoDataFrame(
         {"label": 1}, geometry=gpd.points_from_xy(*inner_points.T), crs=4326, index=range(40)
     )
-    transformer.fit(gdf)
-    assert transformer.n_features_in_ == 2
-    assert_array_equal(transformer.transform(gdf.geometry), transformer.transform(inner_points))
+    transformer.fit(frame_of(inner_points)).fit(gdf)
+    assert not hasattr(transformer, "n_features_in_")
+    expected = transformer.transform(inner_points)
+    assert_array_equal(transformer.transform(gdf.geometry), expected)
+    assert_array_equal(transformer.transform(gdf[["geometry"]]), expected)
 
 
 def test_a_place_where_the_projection_is_undefined_is_nan_with_a_warning(transformer):
