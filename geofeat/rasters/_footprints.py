@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import shapely
 
 
+# Up to so many footprints are compared with all points, more are looked up in a tree.
+_FEW_PARTS = 64
+
+
 class Footprints:
     """Footprints of files, cut at the antimeridian, and a tree over them.
 
@@ -29,44 +33,69 @@ class Footprints:
         self.polygons = polygons
 
     @cached_property
-    def _parts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Geometries that do not cross the antimeridian, and the file each belongs to."""
+    def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Boxes that do not cross the antimeridian, the file of each, polygons inside them."""
         import shapely
 
-        if self.polygons is not None:
-            west, _, east, _ = shapely.bounds(self.polygons).T
-            whole = (east - west <= 180) & (west >= -180) & (east <= 180)
-            parts = [self.polygons[whole]]
-            owners = [np.flatnonzero(whole)]
-            for i in np.flatnonzero(~whole):
-                pieces = _cut_polygon(self.polygons[i])
-                parts.append(np.array(pieces, dtype=object))
-                owners.append(np.full(len(pieces), i))
-            return np.concatenate(parts), np.concatenate(owners)
-        boxes, owners_of_boxes = _cut_boxes(self.boxes)
-        return shapely.box(*boxes.T), owners_of_boxes
+        if self.polygons is None:
+            return (*_cut_boxes(self.boxes), None)
+        west, _, east, _ = shapely.bounds(self.polygons).T
+        whole = (east - west <= 180) & (west >= -180) & (east <= 180)
+        parts = [self.polygons[whole]]
+        owners = [np.flatnonzero(whole)]
+        for i in np.flatnonzero(~whole):
+            pieces = _cut_polygon(self.polygons[i])
+            parts.append(np.array(pieces, dtype=object))
+            owners.append(np.full(len(pieces), i))
+        polygons = np.concatenate(parts)
+        shapely.prepare(polygons)
+        return shapely.bounds(polygons), np.concatenate(owners), polygons
 
     @cached_property
     def _tree(self) -> shapely.STRtree:
         import shapely
 
-        return shapely.STRtree(self._parts[0])
+        return shapely.STRtree(shapely.box(*self._parts[0].T))
 
     def covering(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (point, file) of points and the files that cover them, both int64, sorted.
 
         Longitudes lie in [-180, 180); -180 is also looked for at 180.
         """
-        import shapely
-
-        _, owners = self._parts
+        _, owners, _ = self._parts
         seam = np.flatnonzero(lon == -180.0)
         x = np.concatenate([lon, np.full(seam.size, 180.0)])
         y = np.concatenate([lat, lat[seam]])
         index = np.concatenate([np.arange(lon.size), seam])
-        point, part = self._tree.query(shapely.points(x, y), predicate="intersects")
-        pairs = np.unique(np.stack([index[point], owners[part]], axis=1), axis=0)
-        return pairs[:, 0].astype(np.int64), pairs[:, 1].astype(np.int64)
+        point, part = self._pairs(x, y)
+        n_files = max(1, len(self.boxes))
+        keys = np.unique(index[point] * n_files + owners[part])
+        return keys // n_files, keys % n_files
+
+    def _pairs(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (point, part), each once."""
+        import shapely
+
+        boxes, _, polygons = self._parts
+        reached = np.arange(len(boxes))
+        if reached.size > _FEW_PARTS:  # the tree tells which parts deserve a closer look
+            point, part = self._tree.query(shapely.points(x, y))
+            order = np.argsort(part, kind="stable")
+            point, part = point[order], part[order]
+            reached, first = np.unique(part, return_index=True)
+            members = np.split(point, first[1:])
+        else:
+            members = [
+                np.flatnonzero((x >= west) & (x <= east) & (y >= south) & (y <= north))
+                for west, south, east, north in boxes.tolist()
+            ]
+        if polygons is not None:
+            members = [
+                rows[shapely.intersects_xy(polygons[i], x[rows], y[rows])]
+                for i, rows in zip(reached, members, strict=True)
+            ]
+        points = np.concatenate([np.empty(0, dtype=np.int64), *members])
+        return points, np.repeat(reached, [rows.size for rows in members])
 
 
 def grid_box(grid: PixelGrid, edge_tolerance: float = 0.0) -> tuple[float, float, float, float]:

@@ -17,8 +17,8 @@ from geofeat.rasters._sink import PixelSink
 
 # GDAL keeps decoded blocks of an open file in a cache of the process; reopening frees them.
 _BYTES_BEFORE_REOPENING = 2**26
-# Planes read by one call. More would leave the processor's cache, fewer cost calls.
-_PLANES_BYTES = 2**22
+# Planes read by one call: a call costs rasterio some milliseconds in files of many bands.
+_PLANES_BYTES = 2**24
 _POINTS_AT_ONCE = 2**16
 
 

@@ -20,7 +20,7 @@ from geofeat.rasters._candidates import (
     Candidates,
     reasons_before_search,
 )
-from geofeat.rasters._header import read_header
+from geofeat.rasters._header import RasterHeader, file_stamp, read_header
 from geofeat.rasters._npy_map import NpyHeader, map_npy, read_npy_header
 from geofeat.rasters._projection import PixelGrid, containing_pixels, pixel_positions
 from geofeat.rasters._raster_reader import read_mask_band
@@ -105,6 +105,7 @@ class TesseraSource(ImmutableSource):
         self.max_abs = max_abs
         self.edge_tolerance = edge_tolerance
         self._found: TesseraFolder | None = None
+        self._landmasks: dict[str, RasterHeader] = {}
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -121,17 +122,16 @@ class TesseraSource(ImmutableSource):
         reason = reasons_before_search(lon, lat)
         good = np.flatnonzero(reason == NO_COVERAGE)
         # The same arithmetic as the producer's, so that a point on an edge gets the same tile.
-        cells = np.stack(
-            [np.floor(lon[good] * 10), np.floor(lat[good] * 10), year[good]], axis=1
-        ).astype(np.int64)
+        lon_cell = np.floor(lon[good] * 10).astype(np.int64)
+        lat_cell = np.floor(lat[good] * 10).astype(np.int64)
         tiles: list[TesseraTile] = []
         absent: list[str] = []
         code = np.full(good.size, -1)
         absent_file = np.full(lon.size, -1)
-        keys, cell_of = np.unique(cells, axis=0, return_inverse=True)
+        keys, cell_of = _cells(lon_cell, lat_cell, year[good])
         members = np.split(np.argsort(cell_of, kind="stable"), np.cumsum(np.bincount(cell_of))[:-1])
-        for (lon_cell, lat_cell, wanted), rows in zip(keys.tolist(), members, strict=True):
-            tile, verdict = self._tile(lon_cell, lat_cell, wanted)
+        for cell, rows in zip(keys, members, strict=True):
+            tile, verdict = self._tile(*cell)
             if isinstance(tile, TesseraTile):
                 code[rows] = len(tiles)
                 tiles.append(tile)
@@ -184,6 +184,13 @@ class TesseraSource(ImmutableSource):
                 return None, NO_YEAR
         return None, NO_COVERAGE
 
+    def _landmask_grid(self, path: str) -> PixelGrid:
+        """Grid that a landmask tells; read again when the file has changed."""
+        header = self._landmasks.get(path)
+        if header is None or header.stamp != file_stamp(path):
+            header = self._landmasks[path] = read_header(path)
+        return header.grid
+
     def _open_tile(self, lon_cell: int, lat_cell: int, year: int) -> TesseraTile:
         folder = self._folder()
         stored_path, scales_path = folder.tile_paths(lon_cell, lat_cell, year)
@@ -199,7 +206,7 @@ class TesseraSource(ImmutableSource):
             )
         landmask = folder.landmask_path(lon_cell, lat_cell)
         if landmask is not None:
-            grid, origin = read_header(str(landmask)).grid, str(landmask)
+            grid, origin = self._landmask_grid(str(landmask)), str(landmask)
         else:
             computed = tessera_grid((10 * lon_cell + 5) / 100, (10 * lat_cell + 5) / 100)
             grid = PixelGrid(
@@ -217,6 +224,19 @@ class TesseraSource(ImmutableSource):
             )
         path = None if landmask is None else str(landmask)
         return TesseraTile(str(stored_path), year, stored, scales, path, grid)
+
+
+def _cells(
+    lon_cell: np.ndarray, lat_cell: np.ndarray, year: np.ndarray
+) -> tuple[list[tuple[int, int, int]], np.ndarray]:
+    """Different (lon cell, lat cell, year) and, for every row, which of them it is."""
+    # Longitude cells lie in [-1800, 1800), latitude cells in [-900, 900].
+    keys = ((year + 1) * 4000 + lon_cell + 2000) * 2000 + lat_cell + 1000
+    found, cell_of = np.unique(keys, return_inverse=True)
+    lat_cells, rest = found % 2000 - 1000, found // 2000
+    lon_cells, years = rest % 4000 - 2000, rest // 4000 - 1
+    cells = zip(lon_cells.tolist(), lat_cells.tolist(), years.tolist(), strict=True)
+    return list(cells), cell_of
 
 
 class _TileReader(WindowedCandidates):
