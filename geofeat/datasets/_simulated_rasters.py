@@ -157,6 +157,6 @@ def _surroundings(
 
 
 def _apply(transform: Any, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Affine transform of many points."""
-    mapped: tuple[np.ndarray, np.ndarray] = transform * (x, y)
-    return mapped
+    """Affine transform of many points; the product with a pair is deprecated in affine 3."""
+    a, b, c, d, e, f = tuple(transform)[:6]
+    return x * a + y * b + c, x * d + y * e + f
