@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates
+from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates, rows_per_task
 from geofeat.rasters._candidates import (
     NO_COVERAGE,
     NO_LAYER_YEAR,
@@ -29,7 +29,7 @@ _X = ("x", "lon", "longitude")
 _Y = ("y", "lat", "latitude")
 _TIME = ("time", "year")
 _DEGREES = {"lon", "longitude", "lat", "latitude"}
-_MEMORY_BLOCK = 256
+_USUAL_CHUNK = 256
 
 
 class ArrayLayer(NamedTuple):
@@ -248,7 +248,9 @@ class _ArrayReader(WindowedCandidates):
         self._positions = [layer.position for layer in found.files]
         self._bands = bands
         self._decoder = decoder
-        height, width = _block_shape(array, self._in_memory)
+        height, width = _block_shape(array)
+        if self._in_memory:
+            height, width = rows_per_task(array.shape[2], found.point.size), array.shape[3]
         block_bytes = height * width * array.dtype.itemsize * bands.size
         layout = BlockLayout(array.shape[2], array.shape[3], height, width, block_bytes)
         super().__init__(found.file, found.row, found.col, [layout] * len(found.files))
@@ -290,17 +292,15 @@ class _ArrayReader(WindowedCandidates):
         sink.put_values(which, self._decoder.decode(raw))
 
 
-def _block_shape(array: Any, in_memory: bool) -> tuple[int, int]:
-    """Height and width of what is read at once."""
+def _block_shape(array: Any) -> tuple[int, int]:
+    """Height and width of the chunks of an array, of a usual size where it tells none."""
     height, width = array.shape[2:]
-    if in_memory:
-        return min(height, _MEMORY_BLOCK), width
     if array.chunks is not None:
         return array.chunks[2][0], array.chunks[3][0]
     preferred = array.encoding.get("preferred_chunks", {})
     return (
-        min(height, int(preferred.get(array.dims[2], _MEMORY_BLOCK))),
-        min(width, int(preferred.get(array.dims[3], _MEMORY_BLOCK))),
+        min(height, int(preferred.get(array.dims[2], _USUAL_CHUNK))),
+        min(width, int(preferred.get(array.dims[3], _USUAL_CHUNK))),
     )
 
 

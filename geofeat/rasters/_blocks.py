@@ -11,6 +11,7 @@ from geofeat.kernels._gather import counting_sort
 
 # Windows are joined until they hold this much, so that small blocks and strips cost few calls.
 _WINDOW_BYTES = 2**23
+_POINTS_PER_TASK = 2**12
 
 
 class BlockLayout(NamedTuple):
@@ -36,6 +37,11 @@ class BlockWindow(NamedTuple):
     width: int
     blocks: int
     which: np.ndarray
+
+
+def rows_per_task(height: int, n_points: int) -> int:
+    """Rows of an addressable raster that one task reads: fewer points are not worth a thread."""
+    return max(1, min(height, -(-height * _POINTS_PER_TASK // max(n_points, 1))))
 
 
 class WindowedCandidates:

@@ -10,7 +10,7 @@ import numpy as np
 
 from geofeat._tessera_grid import tessera_grid
 from geofeat.exceptions import CorruptFileError, RasterMismatchError
-from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates
+from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates, rows_per_task
 from geofeat.rasters._candidates import (
     NO_COVERAGE,
     NO_YEAR,
@@ -29,8 +29,6 @@ from geofeat.rasters._source_state import ImmutableSource
 from geofeat.rasters._tessera_folder import TesseraFolder
 
 N_BANDS = 128
-# Rows of a tile that one task reads: about 9 MB of pixels, far more than it touches.
-_ROWS_PER_TASK = 64
 
 
 class TesseraTile(NamedTuple):
@@ -244,9 +242,16 @@ class _TileReader(WindowedCandidates):
 
     def __init__(self, found: Candidates, bands: np.ndarray, limit: float):
         self._tiles: list[TesseraTile] = found.files
+        counts = np.bincount(found.file, minlength=len(self._tiles)).tolist()
         layouts = [
-            BlockLayout(tile.grid.height, tile.grid.width, _ROWS_PER_TASK, tile.grid.width, 2**20)
-            for tile in self._tiles
+            BlockLayout(
+                height=tile.grid.height,
+                width=tile.grid.width,
+                block_height=rows_per_task(tile.grid.height, count),
+                block_width=tile.grid.width,
+                block_bytes=tile.grid.height * tile.grid.width * N_BANDS,
+            )
+            for tile, count in zip(self._tiles, counts, strict=True)
         ]
         super().__init__(found.file, found.row, found.col, layouts)
         self._bands = bands
