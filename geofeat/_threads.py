@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import joblib
@@ -12,6 +15,8 @@ import numba
 
 # Executors of the standard library (dask.threaded, our own) and of dask.distributed.
 _POOL_THREAD_NAMES = ("ThreadPoolExecutor", "Dask", "geofeat")
+# Marks a thread that works off its own call's tasks: a call inside a task stays in its thread.
+_caller = threading.local()
 
 
 def usable_threads() -> int:
@@ -21,10 +26,24 @@ def usable_threads() -> int:
     """
     if _in_pool_thread():
         return 1
-    return max(1, min(numba.get_num_threads(), joblib.cpu_count()))
+    return max(1, min(numba.get_num_threads(), _cores()))
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    allowed = len(affinity(0)) if affinity else os.cpu_count()
+    return _cores_within(allowed, os.environ.get("LOKY_MAX_CPU_COUNT"))
+
+
+@lru_cache(maxsize=8)
+def _cores_within(allowed: int | None, ceiling: str | None) -> int:
+    """Cores after joblib, which also reads the container's quota; that takes 0.1 ms a time."""
+    return int(joblib.cpu_count())
 
 
 def _in_pool_thread() -> bool:
+    if getattr(_caller, "working", False):
+        return True
     thread = threading.current_thread()
     if thread is threading.main_thread():
         return False
@@ -41,21 +60,38 @@ def run_slabs(work: Callable[[int, int], Any], n_rows: int, rows_per_slab: int) 
 
 
 def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any]) -> None:
-    """Call ``work(task)`` for every task on threads made for this call.
+    """Call ``work(task)`` for every task, in the calling thread and in threads made for this call.
 
     The first error stops what has not begun and is raised; Ctrl-C does the same.
     """
-    tasks = list(tasks)
-    threads = min(usable_threads(), len(tasks))
+    pending = deque(tasks)
+    threads = min(usable_threads(), len(pending))
     if threads <= 1:
-        for task in tasks:
+        for task in pending:
             work(task)
         return
-    with ThreadPoolExecutor(threads, thread_name_prefix="geofeat") as pool:
-        futures = [pool.submit(work, task) for task in tasks]
+
+    def work_off() -> None:
         try:
-            for future in futures:
-                future.result()
+            while True:
+                try:
+                    task = pending.popleft()
+                except IndexError:
+                    return
+                work(task)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pending.clear()
             raise
+
+    with ThreadPoolExecutor(threads - 1, thread_name_prefix="geofeat") as pool:
+        try:
+            others = [pool.submit(work_off) for _ in range(threads - 1)]
+            _caller.working = True
+            work_off()
+            for other in others:
+                other.result()
+        except BaseException:
+            pending.clear()
+            raise
+        finally:
+            _caller.working = False

@@ -1,0 +1,346 @@
+"""Real spherical harmonics of longitude and latitude in degrees, by a stable recursion in degree.
+
+A harmonic of degree l and order m is ``Q(l, |m|) (z) * s**|m| * cos(m lon)`` (sine for m < 0), with
+s, z the cosine and sine of latitude and Q the normalised Legendre function over s**m:
+
+    Q(l, m) = a(l, m) z Q(l-1, m) - b(l, m) Q(l-2, m)
+
+The forward recursion in l is stable; dividing by s**m lets every point start from the same
+constant Q(m, m), so nothing underflows on its way to the poles. Zonal columns are the steepest:
+near a pole the roundings of this recursion would cost them 7e-12 at degree 199. They sum the
+differences of Legendre polynomials instead, which depend on t = 1 - abs(z) and vanish with it:
+
+    D(l) = (l-1)/l D(l-1) - (2l-1)/l t P(l-1)      P(l) = P(l-1) + D(l)
+
+Sign, factor pi and decay of a convention depend on the degree only (and on m = 0), so they are
+part of the coefficients.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from geofeat.kernels._jit import njit
+from geofeat.kernels._lanes import (
+    LANES,
+    copysign,
+    floor,
+    load,
+    multiply_add,
+    splat,
+    store,
+    store_transposed,
+)
+
+# Q(l, m) grows like (1 + sqrt(2))**l at the poles and would overflow from degree 800 on.
+MAX_DEGREE = 700
+# Elements of one temporary array on a device.
+_ARRAY_ELEMENTS = 2**24
+# Columns that wait in the first cache level before they are written out.
+_TILE_COLUMNS = 64
+# Added and taken off, it turns powers of s that are nearly subnormal, and slow, into zero.
+_TINY = 1e-270
+
+
+def spherical_harmonics(
+    lon: Any,
+    lat: Any,
+    degree: int,
+    xp: Any,
+    *,
+    convention: str = "locationencoder",
+    degree_decay: float = 0.0,
+    out: np.ndarray | None = None,
+) -> Any:
+    """All harmonics up to a degree, shape (n, (degree + 1)**2); NaN in, NaN out.
+
+    Parameters
+    ----------
+    lon, lat : array of shape (n,)
+        Degrees, float64 or float32, in namespace ``xp``.
+    degree : int
+        Highest degree, at most `MAX_DEGREE`.
+    xp : module
+        NumPy for the compiled kernel, else an array API namespace.
+    convention : {"locationencoder", "satclip", "geodesy"}
+        Sign and scale: (-1)**l times the geodesists' harmonics, the same with zonal columns
+        times pi, or the geodesists' orthonormal ones without Condon-Shortley phase.
+    degree_decay : float
+        Degree l is multiplied by ``(1 + l)**-degree_decay``.
+    out : ndarray of shape (n, (degree + 1)**2), optional
+        C-contiguous, float64 or float32; filled and returned. NumPy only.
+
+    Returns
+    -------
+    harmonics : array of shape (n, (degree + 1)**2)
+        Order m of degree l in column ``l * l + l + m``, in the dtype of ``lon``. Arithmetic is
+        float64, except on devices that have no such type.
+    """
+    key = (int(degree), convention, float(degree_decay))
+    if xp is not np:
+        return _harmonics_array_api(lon, lat, key, xp)
+    if out is None:
+        out = np.empty((lon.shape[0], (degree + 1) ** 2), dtype=lon.dtype)
+    steps, starts = _step_table(*key), _start_table(*key)
+    _harmonics_cpu(lon, lat, steps, starts, out)
+    return out
+
+
+def _degree_ratio(degree: int, convention: str, decay: float) -> float:
+    """Factor of degree l over that of degree l - 1."""
+    sign = 1.0 if convention == "geodesy" else -1.0
+    return float(sign * ((1 + degree) / degree) ** -decay)
+
+
+@lru_cache(maxsize=32)
+def _start_table(degree: int, convention: str, decay: float) -> np.ndarray:
+    """Q(m, m), and the scale of the zonal column of degree m, m = 0 .. degree, (2, degree + 1)."""
+    starts = np.empty((2, degree + 1))
+    factor = 1.0
+    sectoral = math.sqrt(2 / (4 * math.pi))  # sqrt(2) belongs to all orders but zero
+    zonal = math.pi if convention == "satclip" else 1.0
+    for m in range(degree + 1):
+        if m:
+            factor *= _degree_ratio(m, convention, decay)
+            sectoral *= math.sqrt((2 * m + 1) / (2 * m))
+        starts[0, m] = sectoral * factor
+        starts[1, m] = math.sqrt((2 * m + 1) / (4 * math.pi)) * zonal * factor
+    starts.flags.writeable = False
+    return starts
+
+
+@lru_cache(maxsize=32)
+def _step_table(degree: int, convention: str, decay: float) -> np.ndarray:
+    """Pairs of coefficients for l = 1 .. degree, m = 0 .. l - 1, shape (degree * (degree + 1),).
+
+    a(l, m) and -b(l, m); at m = 0 -(2l-1)/l and (l-1)/l.
+    """
+    steps = np.zeros(degree * (degree + 1))
+    at = 0
+    for l in range(1, degree + 1):
+        ratio = _degree_ratio(l, convention, decay)
+        m = np.arange(l)
+        span = l * l - m * m
+        steps[at : at + 2 * l : 2] = ratio * np.sqrt((4 * l * l - 1) / span)
+        if l > 1:
+            twice = ratio * _degree_ratio(l - 1, convention, decay)
+            below = (2 * l + 1) * ((l - 1) ** 2 - m * m) / ((2 * l - 3) * span)
+            steps[at + 1 : at + 2 * l : 2] = -twice * np.sqrt(below)
+        steps[at] = -(2 * l - 1) / l
+        steps[at + 1] = (l - 1) / l
+        at += 2 * l
+    steps.flags.writeable = False
+    return steps
+
+
+@njit()
+def _sine_and_cosine(degrees: Any) -> Any:
+    """Sine, cosine and 1 - abs(sine) of an angle in degrees.
+
+    Exact at multiples of 90 degrees, else within 1.5 ulp; the last one too, however small it is.
+    """
+    turns = floor(multiply_add(degrees, splat(1 / 90), splat(0.5)))
+    angle = (degrees - turns * splat(90.0)) * splat(math.pi / 180)
+    square = angle * angle
+    sine = splat(-1 / 1307674368000)
+    sine = multiply_add(sine, square, splat(1 / 6227020800))
+    sine = multiply_add(sine, square, splat(-1 / 39916800))
+    sine = multiply_add(sine, square, splat(1 / 362880))
+    sine = multiply_add(sine, square, splat(-1 / 5040))
+    sine = multiply_add(sine, square, splat(1 / 120))
+    sine = multiply_add(sine, square, splat(-1 / 6))
+    sine = multiply_add(sine * square, angle, angle)
+    cosine = splat(1 / 20922789888000)
+    cosine = multiply_add(cosine, square, splat(-1 / 87178291200))
+    cosine = multiply_add(cosine, square, splat(1 / 479001600))
+    cosine = multiply_add(cosine, square, splat(-1 / 3628800))
+    cosine = multiply_add(cosine, square, splat(1 / 40320))
+    cosine = multiply_add(cosine, square, splat(-1 / 720))
+    cosine = multiply_add(cosine, square, splat(1 / 24))
+    below_one = multiply_add(cosine, square, splat(-0.5)) * square
+    cosine = splat(1.0) + below_one
+    # Quarter turns 0, 1, 2, 3: sine is s, c, -s, -c and cosine c, -s, -c, s.
+    half_turns = floor(turns * splat(0.5))
+    odd = turns - half_turns - half_turns
+    even = splat(1.0) - odd
+    back = half_turns - splat(2.0) * floor(half_turns * splat(0.5))
+    sign = splat(1.0) - back - back
+    below_one = even * (splat(1.0) - copysign(sine, splat(1.0))) - odd * below_one
+    sine, cosine = sine * even + cosine * odd, cosine * even - sine * odd
+    return sine * sign, cosine * sign, below_one
+
+
+@njit()
+def _unit_vectors(lon: Any, lat: Any, xyz: Any) -> None:
+    """Fill x, y, z and 1 - abs(z), each a multiple of LANES long, in one array.
+
+    A missing longitude or latitude makes z and 1 - abs(z) NaN.
+    """
+    n = lon.shape[0]
+    span = xyz.shape[0] // 4
+    for i in range(n):
+        xyz[i] = lon[i]
+        xyz[span + i] = lat[i]
+    for i in range(n, span):
+        xyz[i] = 0.0
+        xyz[span + i] = 0.0
+    for i in range(0, span, LANES):
+        sine, cosine, _ = _sine_and_cosine(load(xyz, i))
+        z, s, below_one = _sine_and_cosine(load(xyz, span + i))
+        x = s * cosine
+        store(xyz, i, x)
+        store(xyz, span + i, s * sine)
+        store(xyz, 2 * span + i, multiply_add(splat(0.0), x, z))
+        store(xyz, 3 * span + i, multiply_add(splat(0.0), x, below_one))
+
+
+@njit()
+def _aligned(size: Any, like: Any) -> Any:
+    """Uninitialised array that begins where a cache line does."""
+    memory = np.empty(size + 64 // like.itemsize, like.dtype)
+    skip = (-memory.ctypes.data % 64) // like.itemsize
+    return memory[skip : skip + size]
+
+
+@njit()
+def _fill_rows(
+    xyz: Any, first: Any, steps: Any, starts: Any, work: Any, tile: Any, out: Any
+) -> None:
+    """Harmonics of the points from ``first`` on into all rows of ``out``, a multiple of LANES.
+
+    ``work`` holds, by order, s**m cos(m lon), s**m sin(m lon) and Q of the last two degrees;
+    ``tile`` the finished columns that are not yet in ``out``. One lane is one point.
+    """
+    degree = starts.shape[1] - 1
+    span = xyz.shape[0] // 4
+    sines = (degree + 1) * LANES
+    tiny = splat(_TINY)
+    for row in range(0, out.shape[0], LANES):
+        x = load(xyz, first + row)
+        y = load(xyz, span + first + row)
+        z = load(xyz, 2 * span + first + row)
+        t = load(xyz, 3 * span + first + row)
+        c, s, change = splat(1.0), splat(0.0), splat(0.0)
+        legendre = multiply_add(z, s, c)  # NaN where z is
+        sign = c
+        store(tile, 0, legendre * splat(starts[1, 0]))
+        step, column, held = 0, 0, 1
+        for l in range(1, degree + 1):
+            new, old = (2 + l % 2) * sines, (3 - l % 2) * sines
+            middle = (held + l) * LANES
+            change = multiply_add(splat(steps[step]) * t, legendre, change * splat(steps[step + 1]))
+            legendre = legendre + change
+            sign = sign * copysign(splat(1.0), z)  # P(l) is odd in z for odd l
+            store(tile, middle, legendre * sign * splat(starts[1, l]))
+            step += 2
+            for m in range(LANES, (l - 1) * LANES, LANES):
+                before = load(work, new + m) * splat(steps[step + 1])
+                value = multiply_add(z * splat(steps[step]), load(work, old + m), before)
+                step += 2
+                store(work, new + m, value)
+                store(tile, middle - m, value * load(work, sines + m))
+                store(tile, middle + m, value * load(work, m))
+            m = (l - 1) * LANES
+            if m:  # b is 0, and what Q(l-2, m) would be is left from elsewhere
+                value = z * splat(steps[step]) * load(work, old + m)
+                step += 2
+                store(work, new + m, value)
+                store(tile, middle - m, value * s)
+                store(tile, middle + m, value * c)
+            m += LANES
+            turned = multiply_add(x, c, tiny - y * s) - tiny
+            s, c = multiply_add(x, s, multiply_add(y, c, tiny)) - tiny, turned
+            store(work, m, c)
+            store(work, sines + m, s)
+            value = splat(starts[0, l])
+            store(work, new + m, value)
+            store(tile, middle - m, value * s)
+            store(tile, middle + m, value * c)
+            held += 2 * l + 1
+            if held >= _TILE_COLUMNS or l == degree:
+                whole = held // LANES * LANES
+                for k in range(0, whole, LANES):
+                    store_transposed(tile, k, out, row, column + k)
+                column, held = column + whole, held - whole
+                for k in range(held * LANES):
+                    tile[k] = tile[whole * LANES + k]
+        for k in range(held):
+            for i in range(LANES):
+                out[row + i, column + k] = tile[k * LANES + i]
+
+
+@njit()
+def _harmonics_cpu(lon: Any, lat: Any, steps: Any, starts: Any, out: Any) -> None:
+    n = lon.shape[0]
+    degree = starts.shape[1] - 1
+    whole = n // LANES * LANES
+    padded = whole if whole == n else whole + LANES
+    xyz = _aligned(4 * padded, steps)
+    _unit_vectors(lon, lat, xyz)
+    work = _aligned(4 * (degree + 1) * LANES, steps)
+    tile = _aligned((_TILE_COLUMNS + 2 * degree + 1) * LANES, out)
+    # The last points, fewer than LANES, meet the same instructions in a block of their own.
+    rest = np.empty((padded - whole, out.shape[1]), out.dtype)
+    first = n - n
+    for rows in (out[:whole], rest):
+        _fill_rows(xyz, first, steps, starts, work, tile, rows)
+        first = whole
+    for row in range(whole, n):
+        for column in range(out.shape[1]):
+            out[row, column] = rest[row - whole, column]
+
+
+def _harmonics_array_api(lon: Any, lat: Any, key: tuple[int, str, float], xp: Any) -> Any:
+    """Array API version: whole arrays over points and orders, a loop over degrees only."""
+    degree = key[0]
+    device = lon.device
+    # Metal has no double precision; there the recursion drifts to 1e-5 at degree 39.
+    working = lon.dtype if "mps" in str(device) else xp.float64
+    steps, starts = (
+        xp.asarray(table(*key).copy(), dtype=working, device=device)
+        for table in (_step_table, _start_table)
+    )
+    out = xp.empty((lon.shape[0], (degree + 1) ** 2), dtype=lon.dtype, device=device)
+    rows = max(1, _ARRAY_ELEMENTS // (degree + 1))
+    for first in range(0, lon.shape[0], rows):
+        part = slice(first, min(first + rows, lon.shape[0]))
+        lon_part, lat_part = xp.astype(lon[part], working), xp.astype(lat[part], working)
+        _fill_array_api(lon_part, lat_part, steps, starts, out[part, :], xp)
+    return out
+
+
+def _fill_array_api(lon: Any, lat: Any, steps: Any, starts: Any, out: Any, xp: Any) -> None:
+    """Recur Q(l, m) s**m itself: its smallest seeds may vanish where they no longer matter."""
+    degree = starts.shape[1] - 1
+    orders = xp.arange(degree + 1, dtype=lon.dtype, device=lon.device)[None, :]
+    z = xp.sin(lat * (math.pi / 180))[:, None]
+    s = xp.sin((90 - xp.abs(lat)) * (math.pi / 180))[:, None]  # exactly 0 at the poles
+    t = s * s / (1 + xp.abs(z))
+    angle = ((lon + 0 * lat) * (math.pi / 180))[:, None] * orders
+    cosines, sines = xp.cos(angle), xp.sin(angle)
+    sectoral = starts[:1, :] * s**orders
+    before, last = None, sectoral[:, :1]
+    legendre = change = cosines[:, :1]  # 1, or NaN
+    sign, parity = xp.where(z < 0, -1 + 0 * z, 1 + 0 * z), 1 + 0 * z
+    out[:, :1] = xp.astype(legendre * starts[1, 0], out.dtype)
+    at = 0
+    for l in range(1, degree + 1):
+        a, b = steps[None, at : at + 2 * l : 2], steps[None, at + 1 : at + 2 * l : 2]
+        at += 2 * l
+        change = a[:, :1] * t * legendre + b[:, :1] * change
+        legendre, parity = legendre + change, parity * sign
+        value = z * a * last
+        if before is not None:
+            value = xp.concat([value[:, :-1] + b[:, :-1] * before, value[:, -1:]], axis=1)
+        value = xp.concat([value, sectoral[:, l : l + 1]], axis=1)
+        before, last = last, value
+        middle = l * l + l
+        zonal = legendre * parity * starts[1, l]
+        negative = xp.flip(value[:, 1:] * sines[:, 1 : l + 1], axis=1)
+        positive = value[:, 1:] * cosines[:, 1 : l + 1]
+        columns = xp.concat([negative, zonal, positive], axis=1)
+        out[:, middle - l : middle + l + 1] = xp.astype(columns, out.dtype)
