@@ -66,7 +66,7 @@ class AlphaEarthIndex:
     def years(self) -> tuple[int, ...]:
         """Years the index lists."""
         if self._years is None:
-            self._years = tuple(np.unique(self._read(None, footprints=False).year).tolist())
+            self._years = tuple(np.unique(self._read(None, "none").year).tolist())
         return self._years
 
     def header(self, path: str) -> RasterHeader:
@@ -78,7 +78,7 @@ class AlphaEarthIndex:
     def layer(self, year: int) -> Layer | None:
         """Files of one year with their footprints; other years are not read where that can be."""
         if year not in self._layers:
-            rows = self._read(year, footprints=True)
+            rows = self._read(year, "polygons")
             self._layers[year] = (
                 Layer(
                     [self.local(path) for path in rows.path],
@@ -93,7 +93,7 @@ class AlphaEarthIndex:
     def covered_at_all(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
         """Whether the index lists a file for the points in any year."""
         if self._anywhere is None:
-            rows = self._read(None, footprints=True)
+            rows = self._read(None, "boxes")
             self._anywhere = Footprints(np.unique(rows.box, axis=0))
         covered = np.zeros(lon.size, dtype=bool)
         covered[self._anywhere.covering(lon, lat)[0]] = True
@@ -120,8 +120,11 @@ class AlphaEarthIndex:
             )
         return str(self._root.joinpath(*parts))
 
-    def _read(self, year: int | None, *, footprints: bool) -> _Rows:
-        """Rows of one year or of all; without footprints only the years are filled in."""
+    def _read(self, year: int | None, footprints: str) -> _Rows:
+        """Rows of one year or of all; with footprints "none" only the years are filled in.
+
+        "boxes" leaves polygons out where the index has both.
+        """
         try:
             frame = _READERS[Path(self.path).suffix.lower()](self.path, year, footprints)
         except (SourceError, LimitError, OSError):
@@ -132,7 +135,7 @@ class AlphaEarthIndex:
             frame = {**frame, "path": frame["href"]}
         years = _years_of(frame, self.path)
         keep = np.ones(years.size, dtype=bool) if year is None else years == year
-        if not footprints:
+        if footprints == "none":
             return _Rows([], years[keep], np.empty(0), np.empty((0, 4)), None)
         polygon = _polygons_of(frame)
         box = _boxes_of(frame, polygon, self.path)
@@ -146,7 +149,7 @@ class AlphaEarthIndex:
         )
 
 
-def _read_parquet(path: str, year: int | None, footprints: bool) -> dict[str, Any]:
+def _read_parquet(path: str, year: int | None, footprints: str) -> dict[str, Any]:
     """Columns of a parquet index, plain or STAC; row groups of other years are skipped."""
     import pyarrow.parquet as pq
 
@@ -156,18 +159,18 @@ def _read_parquet(path: str, year: int | None, footprints: bool) -> dict[str, An
     names = file.schema_arrow.names
     if "path" in names:
         wanted = ["year"]
-        if footprints:
-            wanted += ["path", *[n for n in ("utm_zone", *_BOX, *_GEOMETRY) if n in names]]
+        if footprints != "none":
+            wanted += ["path", *_footprint_columns(names, footprints)]
         _require(names, wanted, path)
         filters = None if year is None else [("year", "==", year)]
         return _plain(pq.read_table(path, columns=wanted, filters=filters))
     wanted = ["datetime"]
-    if footprints:
+    if footprints != "none":
         assets = "assets" if "assets" in names else "assets.data.href"
         wanted += [assets, "geometry", *[n for n in ("utm_zone",) if n in names]]
     _require(names, wanted, path)
     frame = _plain(pq.read_table(path, columns=wanted))
-    if footprints:
+    if footprints != "none":
         frame["href"] = (
             [item["data"]["href"] for item in frame.pop("assets")]
             if "assets" in frame
@@ -176,18 +179,25 @@ def _read_parquet(path: str, year: int | None, footprints: bool) -> dict[str, An
     return frame
 
 
+def _footprint_columns(names: list[str], footprints: str) -> list[str]:
+    """Columns of zone and footprint that an index has and that are asked for."""
+    boxed = footprints == "boxes" and set(_BOX) <= set(names)
+    wanted = ("utm_zone", *_BOX) if boxed else ("utm_zone", *_BOX, *_GEOMETRY)
+    return [name for name in wanted if name in names]
+
+
 def _plain(table: Any) -> dict[str, Any]:
     return {name: table.column(name).to_pylist() for name in table.column_names}
 
 
-def _read_csv(path: str, year: int | None, footprints: bool) -> dict[str, Any]:
+def _read_csv(path: str, year: int | None, footprints: str) -> dict[str, Any]:
     import pyarrow.csv as pc
 
     with Path(path).open(encoding="utf-8") as text:
         names = [name.strip().strip('"') for name in text.readline().split(",")]
     wanted = ["year"]
-    if footprints:
-        wanted += ["path", *[n for n in ("utm_zone", *_BOX, *_GEOMETRY) if n in names]]
+    if footprints != "none":
+        wanted += ["path", *_footprint_columns(names, footprints)]
     _require(names, wanted, path)
     from pyarrow import compute
 
@@ -201,14 +211,14 @@ def _read_csv(path: str, year: int | None, footprints: bool) -> dict[str, Any]:
     return _plain(table)
 
 
-def _read_geopackage(path: str, year: int | None, footprints: bool) -> dict[str, Any]:
+def _read_geopackage(path: str, year: int | None, footprints: str) -> dict[str, Any]:
     import geopandas
 
     where = None if year is None else f"year = {int(year)}"
-    frame = geopandas.read_file(path, where=where, ignore_geometry=not footprints)
+    frame = geopandas.read_file(path, where=where, ignore_geometry=footprints == "none")
     _require(list(frame.columns), ["year", "path"], path)
     columns = {name: frame[name].tolist() for name in frame.columns if name != "geometry"}
-    if footprints:
+    if footprints != "none":
         columns["geometry"] = list(frame.geometry)
     return columns
 
