@@ -188,7 +188,8 @@ class LocationTransformer(VersionedState, TransformerMixin, BaseEstimator):
         if is_geometry(X):  # whatever columns lie beside the geometry are none of our business
             if reset:
                 for attribute in ("n_features_in_", "feature_names_in_"):
-                    vars(self).pop(attribute, None)
+                    if hasattr(self, attribute):
+                        delattr(self, attribute)
             return X
         if not reset and hasattr(self, "n_features_in_"):
             validate_data(self, X, reset=False, skip_check_array=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numba
@@ -36,16 +37,12 @@ def _survive_damage(cache: Any) -> None:
         try:
             return load(signature, context)
         except Exception:
-            try:
+            with suppress(Exception):  # in a read-only folder the file stays as it is
                 cache.flush()
-            except Exception:  # a read-only folder: compile, leave the file
-                pass
             return None
 
     def save_overload(signature: Any, data: Any) -> None:
-        try:
+        with suppress(Exception):
             save(signature, data)
-        except Exception:
-            pass
 
     cache.load_overload, cache.save_overload = load_overload, save_overload
