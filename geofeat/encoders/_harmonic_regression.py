@@ -144,12 +144,15 @@ class HarmonicFeatures(VersionedState, TransformerMixin, BaseEstimator):
     >>> ndvi = 0.5 + 0.3 * np.cos(2 * np.pi * (days - 180) / 365.25)
     >>> ndvi[::3] = np.nan
     >>> features = HarmonicFeatures(
-    ...     order=1, times=times, outputs=("coefficients", "amplitude", "peak_day", "n_obs")
+    ...     order=1, times=times, outputs=("amplitude", "peak_day", "rmse", "n_obs")
     ... )
-    >>> list(features.get_feature_names_out())
-    ['intercept', 'slope', 'cos1', 'sin1', 'amplitude1', 'peak_day1', 'n_obs']
-    >>> features.fit_transform([ndvi]).round(3) + 0.0
-    array([[  0.5  ,   0.   ,  -0.3  ,   0.015,   0.3  , 177.25 ,  49.   ]])
+    >>> row = features.fit_transform([ndvi])[0]
+    >>> for name, value in zip(features.get_feature_names_out(), row):
+    ...     print(f"{name:<11}{value:8.2f}")
+    amplitude1     0.30
+    peak_day1    180.00
+    rmse           0.00
+    n_obs         49.00
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

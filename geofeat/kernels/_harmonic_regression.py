@@ -245,18 +245,18 @@ def _accumulate(
             for pair in range(pairs):
                 gram[pair, lane] = last_gram[pair]
         else:
-            gram_matrix(space.w, lane, columns, products, p, gram, lane, space.error)
+            gram_matrix(space.w, lane, columns, products, p, gram, lane)
             for pair in range(pairs):
                 last_gram[pair] = gram[pair, lane]
             known = True
     if weighted:
         for lane in range(lanes):
             space.observed[lane] = weigh_values(space.y, space.w, lane, space.error)
-            inner_products(space.error, 0, columns, p, space.rhs, 0, lane)
+            inner_products(space.error, 0, columns, p, space.rhs, lane)
     else:
         for lane in range(lanes):
             space.observed[lane] = gram[0, lane]
-            inner_products(space.y, lane, columns, p, space.rhs, 0, lane)
+            inner_products(space.y, lane, columns, p, space.rhs, lane)
     for lane in range(lanes):
         space.total[lane] = gram[0, lane]
         space.level[lane] = space.rhs[0, lane] / gram[0, lane]
@@ -332,7 +332,7 @@ def _solve_with_care(
         residuals(space.y, lane, columns, space.rhs, p, space.error)
         for t in range(space.w.shape[1]):
             space.error[0, t] *= space.w[lane, t]
-        inner_products(space.error, 0, columns, p, space.one_rhs, 0, 0)
+        inner_products(space.error, 0, columns, p, space.one_rhs, 0)
         for j in range(p):
             space.one_rhs[j, 0] -= penalty[j] * space.rhs[j, lane]
         substitute(space.one_gram, space.one_rhs, p, 1)
@@ -352,7 +352,7 @@ def _one_gram(
 ) -> None:
     """Gram matrix of one vector of weights, penalty included, in the scratch space."""
     p = penalty.shape[0]
-    gram_matrix(weights, source, columns, products, p, space.one_gram, 0, space.error)
+    gram_matrix(weights, source, columns, products, p, space.one_gram, 0)
     for j in range(p):
         space.one_gram[j * (j + 1) // 2 + j, 0] += penalty[j]
 
@@ -388,7 +388,7 @@ def _distrust_outliers(
             return
         for t in range(length):
             space.error[0, t] = space.one_w[0, t] * space.y[lane, t]
-        inner_products(space.error, 0, columns, p, space.one_rhs, 0, 0)
+        inner_products(space.error, 0, columns, p, space.one_rhs, 0)
         substitute(space.one_gram, space.one_rhs, p, 1)
         for j in range(p):
             space.rhs[j, lane] = space.one_rhs[j, 0]

@@ -24,10 +24,9 @@ def inner_products(
     rows: np.ndarray,
     count: int,
     out: np.ndarray,
-    offset: int,
     lane: int,
 ) -> None:
-    """Inner products of ``vectors[source]`` with the first rows, to ``out[offset:, lane]``."""
+    """Inner products of ``vectors[source]`` with the first rows, to ``out[:, lane]``."""
     length = rows.shape[1]
     j = 0
     while j + 3 <= count:  # three rows share each load of the vector
@@ -39,15 +38,15 @@ def inner_products(
             a += v * rows[j, t]
             b += v * rows[j + 1, t]
             c += v * rows[j + 2, t]
-        out[offset + j, lane] = a
-        out[offset + j + 1, lane] = b
-        out[offset + j + 2, lane] = c
+        out[j, lane] = a
+        out[j + 1, lane] = b
+        out[j + 2, lane] = c
         j += 3
     while j < count:
         a = 0.0
         for t in range(length):
             a += vectors[source, t] * rows[j, t]
-        out[offset + j, lane] = a
+        out[j, lane] = a
         j += 1
 
 
@@ -60,19 +59,38 @@ def gram_matrix(
     p: int,
     gram: np.ndarray,
     lane: int,
-    scratch: np.ndarray,
 ) -> None:
     """Packed Gram matrix of the first p columns under ``weights[source]``, to one lane.
 
     ``products`` holds the products of all pairs of columns, or nothing.
     """
     if products.shape[0] > 0:
-        inner_products(weights, source, products, p * (p + 1) // 2, gram, 0, lane)
+        inner_products(weights, source, products, p * (p + 1) // 2, gram, lane)
         return
+    pair = 0
     for j in range(p):
-        for t in range(columns.shape[1]):
-            scratch[0, t] = weights[source, t] * columns[j, t]
-        inner_products(scratch, 0, columns, j + 1, gram, j * (j + 1) // 2, lane)
+        i = 0
+        while i + 3 <= j + 1:
+            a = 0.0
+            b = 0.0
+            c = 0.0
+            for t in range(columns.shape[1]):
+                v = weights[source, t] * columns[j, t]
+                a += v * columns[i, t]
+                b += v * columns[i + 1, t]
+                c += v * columns[i + 2, t]
+            gram[pair, lane] = a
+            gram[pair + 1, lane] = b
+            gram[pair + 2, lane] = c
+            i += 3
+            pair += 3
+        while i <= j:
+            a = 0.0
+            for t in range(columns.shape[1]):
+                a += weights[source, t] * columns[j, t] * columns[i, t]
+            gram[pair, lane] = a
+            i += 1
+            pair += 1
 
 
 @njit(fastmath=FASTMATH, error_model="numpy")

@@ -69,7 +69,7 @@ def test_gram_matrix_with_and_without_products(with_products):
     pairs = np.array([columns[i] * columns[j] for j in range(5) for i in range(j + 1)])
     products = pairs if with_products else np.empty((0, 32))
     gram = np.zeros((15, LANES))
-    gram_matrix(weights, 2, columns, products, 5, gram, 4, np.empty((1, 32)))
+    gram_matrix(weights, 2, columns, products, 5, gram, 4)
     assert_allclose(gram[:, 4], pairs @ weights[2], rtol=1e-13)
     assert not np.delete(gram, 4, axis=1).any()
 
