@@ -277,7 +277,7 @@ def print_table(scores: Sequence[Score]) -> None:
         for score in (score for score in scores if score.task == task):
             value = f"{score.value:.4f}"
             cells = ("", value) if score.rival else (value, "")
-            yardstick = "" if score.yardstick is None else f"{score.yardstick:.3f}"
+            yardstick = "" if score.yardstick is None else f"{score.yardstick:g}"
             seconds = f"{score.seconds:.1f} s" if score.seconds else ""
             cells = (*cells, yardstick, verdict(score), seconds)
             print(f"  {score.features:<52}" + "".join(f"{cell:>10}" for cell in cells), score.note)
