@@ -22,6 +22,7 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/encoders.py
 	$(BIN)/python benchmarks/harmonic_features.py
 	$(BIN)/python benchmarks/rasters.py
