@@ -282,14 +282,23 @@ def _solve(
     factorise(space.gram, p, lanes, space.regular, space.determinant)
     substitute(space.gram, space.rhs, p, lanes)
     for lane in range(lanes):
-        status[lane] = _examine(space, lane, columns, products, penalty, rules)
+        sound = (
+            space.observed[lane] >= rules.minimum
+            and space.regular[lane] > 0.0
+            and space.determinant[lane] >= rules.safe_determinant
+            and abs(space.level[lane]) < np.inf
+        )
+        status[lane] = FITTED  # nearly always: the calls below cost as much as a fit
+        if not sound:
+            status[lane] = _examine(space, lane, columns, products, penalty, rules)
         if rules.robust > 0 and status[lane] == FITTED:
             _distrust_outliers(space, lane, columns, products, penalty, rules.robust)
-        for j in range(coefficients.shape[1]):
-            if status[lane] != FITTED:
-                coefficients[lane, j] = np.nan
-            else:
-                coefficients[lane, j] = space.rhs[j, lane] if j < p else 0.0
+    for lane in range(lanes):
+        fitted = status[lane] == FITTED
+        for j in range(p):
+            coefficients[lane, j] = space.rhs[j, lane] if fitted else np.nan
+        for j in range(p, coefficients.shape[1]):
+            coefficients[lane, j] = 0.0 if fitted else np.nan
 
 
 @njit(error_model="numpy")
@@ -301,7 +310,7 @@ def _examine(
     penalty: np.ndarray,
     rules: FitRules,
 ) -> int:
-    """Status of a solved lane; one that is nearly collinear is solved anew, with care."""
+    """Return the status of a lane; one that is nearly collinear is solved anew, with care."""
     if space.total[lane] > 0.0 and not abs(space.level[lane]) < np.inf:
         return INFINITE
     if space.observed[lane] < rules.minimum:

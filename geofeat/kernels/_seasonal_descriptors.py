@@ -36,22 +36,24 @@ def write_descriptors(
     out : ndarray of shape (n, n_columns), float32 or float64
         Overwritten. A harmonic of amplitude 0 has no phase: NaN.
     """
-    for row in range(out.shape[0]):
-        for column in range(kinds.shape[0]):
-            kind = kinds[column]
-            place = places[column]
-            if kind == COEFFICIENT:
-                value = coefficients[row, place]
-            elif kind == STATISTIC:
-                value = statistics[row, place]
-            else:
+    for column in range(kinds.shape[0]):
+        kind = kinds[column]
+        place = places[column]
+        if kind == COEFFICIENT:
+            for row in range(out.shape[0]):
+                out[row, column] = coefficients[row, place]
+        elif kind == STATISTIC:
+            for row in range(out.shape[0]):
+                out[row, column] = statistics[row, place]
+        else:
+            for row in range(out.shape[0]):
                 value = _describe(kind, coefficients[row, place], coefficients[row, place + 1])
                 if kind == PEAK_DAY:
                     turn = value / _TWO_PI
                     value = (turn - np.floor(turn)) * period
                     # a tiny negative turn rounds up to a whole one
                     value = 0.0 if value >= period else value
-            out[row, column] = value
+                out[row, column] = value
 
 
 @njit(error_model="numpy")
