@@ -50,3 +50,12 @@ def test_data():
     if not folder:
         pytest.skip("GEOFEAT_TEST_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sample_cache(tmp_path_factory):
+    """Cache folder of the simulated sample, one for all workers of this test run."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return folder / "geofeat_cache"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import geofeat.datasets._landscape as landscape
+import geofeat.datasets._product_files as products
 from geofeat._tessera_grid import tessera_grid
-from geofeat.datasets import _landscape as landscape
-from geofeat.datasets import _product_files as products
 from geofeat.datasets._simulated_embeddings import LatentSurface, embed, random_model, unit_length
 
 if TYPE_CHECKING:

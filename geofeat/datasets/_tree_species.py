@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.utils import Bunch
 
+import geofeat.datasets._landscape as landscape
+import geofeat.datasets._phenology as phenology
 from geofeat._versions import cache_folder
-from geofeat.datasets import _landscape as landscape
-from geofeat.datasets import _phenology as phenology
 from geofeat.datasets._simulated_embeddings import latent_surface
 from geofeat.datasets._simulated_rasters import (
     write_simulated_alphaearth,
