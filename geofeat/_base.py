@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import validate_data
 
 from geofeat._coordinates import check_layout, is_geometry, read_lonlat, require_lonlat
+from geofeat._memory import refuse_beyond_memory
 from geofeat._sklearn import (
     _fit_context,
     check_feature_names_in,
@@ -21,13 +21,14 @@ from geofeat._sklearn import (
 )
 from geofeat._state import VersionedState
 from geofeat._threads import run_slabs
-from geofeat.exceptions import LimitError
 
 # One slab of features stays in a core's share of the cache.
 _SLAB_BYTES = 2**21
 _MIN_SLAB_ROWS = 256
-# Features computed at once where a whole output is not wanted: on a device, in chunks.
+# Features computed at once on a device.
 _BLOCK_BYTES = 2**26
+# Features in one block of a stream: few enough to be read again from the last cache level.
+_CHUNK_BYTES = 2**24
 
 
 class LocationTransformer(VersionedState, TransformerMixin, BaseEstimator):
@@ -91,7 +92,7 @@ class LocationTransformer(VersionedState, TransformerMixin, BaseEstimator):
             a missing or impossible coordinate are NaN.
         """
         lon, lat, xp = self._read(X)
-        _refuse_beyond_memory(lon.shape[0], self._n_features_out, lon.dtype, type(self).__name__)
+        refuse_beyond_memory(lon.shape[0], self._n_features_out, lon.dtype, type(self).__name__)
         device = getattr(self, "device", None)
         if device is not None:
             return self._encode_on(device, lon, lat, xp)
@@ -118,7 +119,7 @@ class LocationTransformer(VersionedState, TransformerMixin, BaseEstimator):
         X : array-like, data frame or geometry of shape (n_samples, n_columns >= 2)
             As in `transform`; NumPy arithmetic, whatever the namespace of X.
         chunk_rows : int, default=None
-            Rows of a block. None takes as many as fill 64 MiB.
+            Rows of a block. None takes as many as fill 16 MiB.
 
         Yields
         ------
@@ -132,7 +133,7 @@ class LocationTransformer(VersionedState, TransformerMixin, BaseEstimator):
             lon, lat = move_to(lon, lat, xp=np, device=None)
         width = self._n_features_out
         if chunk_rows is None:
-            chunk_rows = max(1, _BLOCK_BYTES // (width * lon.dtype.itemsize))
+            chunk_rows = max(1, _CHUNK_BYTES // (width * lon.dtype.itemsize))
         buffer = np.empty((min(chunk_rows, lon.shape[0]), width), dtype=lon.dtype)
         for first in range(0, lon.shape[0], chunk_rows):
             rows = slice(first, min(first + chunk_rows, lon.shape[0]))
@@ -248,21 +249,3 @@ def _bounds(lon: Any, lat: Any, xp: Any) -> Any:
             edge = reduce(xp.where(xp.isnan(axis), fill, axis))
             edges.append(xp.where(xp.isinf(edge), xp.nan, edge))
     return xp.stack(edges)
-
-
-def _refuse_beyond_memory(n_rows: int, width: int, dtype: Any, owner: str) -> None:
-    """Raise LimitError for an output above 80 % of the free memory, where that is known."""
-    itemsize = getattr(dtype, "itemsize", 8)
-    size = n_rows * width * itemsize
-    if size < 2**30:
-        return
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return
-    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-    free = int(lines["MemAvailable"].split()[0]) * 1024
-    if size > 0.8 * free:
-        raise LimitError(
-            f"{owner} would return {n_rows} x {width} values, {size / 2**30:.1f} GiB, and "
-            f"{free / 2**30:.1f} GiB are free. Use transform_chunks, float32 input or fewer rows."
-        )

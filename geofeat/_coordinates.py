@@ -7,7 +7,6 @@ a missing coordinate is NaN, an impossible latitude is NaN with one warning, inf
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from scipy import sparse
 
 from geofeat._columns import column_values, describe_rows, frame_columns, frame_names
 from geofeat._sklearn import get_namespace_and_device, supported_float_dtypes
+from geofeat._warnings import warn_caller
 from geofeat.exceptions import CoordinateWarning
 
 _LON_NAMES = {"lon", "long", "lng", "longitude", "x"}
@@ -155,6 +155,8 @@ def _tensor_values(column: Any, xp: Any, device: Any, owner: str) -> Any:
 
 def _to_valid_degrees(lon: Any, lat: Any, xp: Any, owner: str, source: str) -> tuple[Any, Any]:
     """Wrap longitude, turn impossible latitudes into NaN with one warning, refuse infinities."""
+    if xp is np and _all_in_range(lon, lat):
+        return lon, lat
     for values, axis in zip((lon, lat), _AXES, strict=True):
         infinite = xp.isinf(values)
         if xp.any(infinite):
@@ -177,6 +179,11 @@ def _to_valid_degrees(lon: Any, lat: Any, xp: Any, owner: str, source: str) -> t
     return lon, lat
 
 
+def _all_in_range(lon: np.ndarray, lat: np.ndarray) -> bool:
+    """Whether nothing is to be mended; four reductions without temporaries. NaN compares false."""
+    return bool(lon.min() >= -180 and lon.max() < 180 and lat.min() >= -90 and lat.max() <= 90)
+
+
 def _warn_outside(
     lon: np.ndarray, lat: np.ndarray, outside: np.ndarray, owner: str, source: str
 ) -> None:
@@ -186,24 +193,11 @@ def _warn_outside(
         hint = " Are the coordinates projected? Reproject to EPSG:4326, or pass a GeoDataFrame."
     elif np.nanmax(np.abs(lon)) <= 90:
         hint = " Are the columns swapped? The order is longitude, latitude."
-    warnings.warn(
+    warn_caller(
         f"{owner}: latitude of {source} outside [-90, 90] in {describe_rows(outside)}, the first "
         f"is {lat[first]:g} in row {first}; these rows become NaN.{hint}",
         CoordinateWarning,
-        stacklevel=_levels_to_caller(),
     )
-
-
-def _levels_to_caller() -> int:
-    """Stack level of the first frame outside geofeat and scikit-learn."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in (
-        "geofeat",
-        "sklearn",
-    ):
-        frame = frame.f_back
-        level += 1
-    return level
 
 
 def _to_numpy(values: Any) -> np.ndarray:
@@ -239,11 +233,10 @@ def _from_geometry(X: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:
     _warn_degrees_in_metres(x, y, points.crs, owner)
     lon, lat, lost = _to_geographic(x, y, points.crs)
     if lost.any():
-        warnings.warn(
+        warn_caller(
             f"{owner}: {describe_rows(lost)} lie where {points.crs.to_string()} is not defined; "
             "these rows become NaN.",
             CoordinateWarning,
-            stacklevel=_levels_to_caller(),
         )
     return np.where(lost, np.nan, lon), np.where(lost, np.nan, lat)
 
@@ -271,11 +264,10 @@ def _warn_degrees_in_metres(x: np.ndarray, y: np.ndarray, crs: Any, owner: str) 
     if not crs.is_projected or not x.size or np.isnan(x).all():
         return
     if np.nanmax(np.abs(x)) <= 180 and np.nanmax(np.abs(y)) <= 90:
-        warnings.warn(
+        warn_caller(
             f"{owner}: all coordinates look like degrees although their CRS {crs.to_string()} "
             "counts metres. set_crs names the CRS the numbers are in, to_crs changes it.",
             CoordinateWarning,
-            stacklevel=_levels_to_caller(),
         )
 
 

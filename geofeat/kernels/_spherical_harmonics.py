@@ -224,14 +224,12 @@ def _fill_rows(
         y = load(xyz, span + first + row)
         z = load(xyz, 2 * span + first + row)
         t = load(xyz, 3 * span + first + row)
-        c, s, change = splat(1.0), splat(0.0), splat(0.0)
+        c, s, change, sign = splat(1.0), splat(0.0), splat(0.0), splat(1.0)
         legendre = multiply_add(z, s, c)  # NaN where z is
-        sign = c
         store(tile, 0, legendre * splat(starts[1, 0]))
         step, column, held = 0, 0, 1
         for l in range(1, degree + 1):
-            new, old = (2 + l % 2) * sines, (3 - l % 2) * sines
-            middle = (held + l) * LANES
+            new, old, middle = (2 + l % 2) * sines, (3 - l % 2) * sines, (held + l) * LANES
             change = multiply_add(splat(steps[step]) * t, legendre, change * splat(steps[step + 1]))
             legendre = legendre + change
             sign = sign * copysign(splat(1.0), z)  # P(l) is odd in z for odd l
@@ -265,10 +263,15 @@ def _fill_rows(
                 whole = held // LANES * LANES
                 for k in range(0, whole, LANES):
                     store_transposed(tile, k, out, row, column + k)
+                if (
+                    l == degree and whole and whole < held
+                ):  # what is left, and columns that are done again
+                    store_transposed(tile, held - LANES, out, row, column + held - LANES)
+                    held = whole
                 column, held = column + whole, held - whole
                 for k in range(held * LANES):
                     tile[k] = tile[whole * LANES + k]
-        for k in range(held):
+        for k in range(held):  # degree 0 and 1 have less than LANES columns
             for i in range(LANES):
                 out[row + i, column + k] = tile[k * LANES + i]
 
