@@ -70,6 +70,7 @@ def test_kernels_know_arrays_and_numba_only(source):
         "math",
         "typing",
         "collections",
+        "contextlib",
         "llvmlite",
         "operator",
     }

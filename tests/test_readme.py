@@ -14,7 +14,13 @@ def test_example_prints_what_stands_below_it():
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         exec(compile(code, "README.md", "exec"), {})
-    assert output.getvalue().split() == printed.split()
+    got, promised = output.getvalue().split(), printed.split()
+    assert len(got) == len(promised)
+    for word, expected in zip(got, promised, strict=True):
+        if re.fullmatch(r"0\.\d\d", expected):  # forests differ a little between releases
+            assert abs(float(word) - float(expected)) <= 0.03
+        else:
+            assert word == expected
 
 
 def test_the_two_commands_stand_first():

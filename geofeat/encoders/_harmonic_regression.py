@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -12,12 +11,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import validate_data
 
 from geofeat._columns import describe_rows
-from geofeat._coordinates import _levels_to_caller
 from geofeat._series import SeriesTable, as_series_table, carried_days, read_days, read_numbers
 from geofeat._sklearn import Interval, StrOptions, _fit_context, check_feature_names_in
 from geofeat._state import VersionedState
 from geofeat._threads import run_slabs
 from geofeat._times import days_since_1970
+from geofeat._warnings import warn_caller
 from geofeat.encoders._harmonic_fit import HarmonicFit
 from geofeat.encoders._harmonic_outputs import output_columns
 from geofeat.exceptions import TimesWarning
@@ -392,11 +391,10 @@ class HarmonicFeatures(VersionedState, TransformerMixin, BaseEstimator):
             return carried
         if fitted is not None and fitted.size == n_times:
             return fitted
-        warnings.warn(
+        warn_caller(
             f"{owner}: neither times nor dates in X; its {n_times} columns are taken as equal "
             f"steps through one period of {self.period:g} days from 1970-01-01. Pass times=.",
             TimesWarning,
-            stacklevel=_levels_to_caller(),
         )
         return np.arange(n_times) * (self.period / n_times)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 
-from geofeat._base import LocationTransformer, _refuse_beyond_memory
-from geofeat._coordinates import _levels_to_caller
+from geofeat._base import LocationTransformer
+from geofeat._memory import refuse_beyond_memory
 from geofeat._sklearn import Interval, StrOptions, _fit_context, move_to
 from geofeat._threads import run_slabs
+from geofeat._warnings import warn_caller
 from geofeat.exceptions import CoverageWarning, SourceError
 from geofeat.kernels._gather import scale_to_unit_length
 from geofeat.rasters._candidates import OK
@@ -364,7 +364,7 @@ class EmbeddingRasterSampler(LocationTransformer):
         years = asked_years(self.year, X, lon.size, source.years, self.lag)
         bands = self._band_positions(source)
         width = bands.size * len(years)
-        _refuse_beyond_memory(lon.size, width, np.dtype(np.float32), type(self).__name__)
+        refuse_beyond_memory(lon.size, width, np.dtype(np.float32), type(self).__name__)
         values = np.empty((lon.size, width), dtype=np.float32)
         return values, self._fill(source, lon, lat, years, bands, values)
 
@@ -412,11 +412,10 @@ class EmbeddingRasterSampler(LocationTransformer):
             raise SourceError(_name_of(self.source), message)
         if self.on_missing == "warn" or alarming:
             becomes = "NaN" if isinstance(self.on_missing, str) else f"{self.on_missing:g}"
-            warnings.warn(
+            warn_caller(
                 f"{type(self).__name__}: {message}. Rows without a value become {becomes}; "
                 "sample(X, return_info=True) tells the reason of each.",
                 CoverageWarning,
-                stacklevel=_levels_to_caller(),
             )
 
 
