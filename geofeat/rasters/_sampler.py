@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
@@ -42,13 +43,15 @@ class EmbeddingRasterSampler(LocationTransformer):
     source : AlphaEarthSource, TesseraSource, RasterSource, ArraySource, path or xarray.DataArray
         Where the embeddings lie. A folder, file, index, pattern or list of files, or an array, gets
         the source that fits it; see `geofeat.rasters`.
-    year : int, list of int, str or array-like, default=None
+    year : int, date, list of those, str or array-like, default=None
         One year for all rows; a list for columns of several years, named ``A00_2022``, ...; the
-        name of a column of X, or an array aligned with X, for a year of each row. Dates mean their
+        name of a column of X, or an array aligned with X, for a year of each row. A pandas Series
+        must have X's index where X has one, a plain array is matched by position. Dates mean their
         calendar year. None where the source holds one year or none.
     lag : int, default=0
         Added to every year. The layer of a year has seen that year to its end, so that -1 keeps a
-        forecast free of the future.
+        forecast free of the future. Columns are named by the layer that they hold: ``A00_2021``,
+        ``A00_2022`` for ``year=[2022, 2023], lag=-1``. Needs ``year``.
     fallback : {None, "nearest"}, default=None
         What a place without the asked year gets: NaN, or the nearest year (the earlier of two),
         told by `sample`.
@@ -112,7 +115,7 @@ class EmbeddingRasterSampler(LocationTransformer):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "source": "no_validation",
-        "year": [None, Integral, str, "array-like"],
+        "year": [None, Real, dt.date, np.datetime64, str, "array-like"],
         "lag": [Integral],
         "fallback": [None, StrOptions({"nearest"})],
         "bands": [None, "array-like"],
@@ -247,21 +250,24 @@ class EmbeddingRasterSampler(LocationTransformer):
         Returns
         -------
         report : pandas.DataFrame, one row a year
-            ``points`` asked for; ``located`` in a file; points with ``no_coverage``, ``no_year``,
-            ``outside``, ``bad_coordinate``; ``absent_files``; and the ``files``, ``blocks`` and
-            ``bytes`` that `transform` will read (compressed where the files tell, decoded
-            otherwise).
+            Where ``year`` is None, every year of the source. ``points`` asked for; ``located`` in
+            a file; points with ``no_coverage``, ``no_year``, ``outside``, ``bad_coordinate``;
+            ``absent_files``; and the ``files``, ``blocks`` and ``bytes`` that `transform` will
+            read (compressed where the files tell, decoded otherwise).
         """
         import pandas as pd
 
         source = self._open()
         lon, lat = self._read_points(X)
         bands = self._band_positions(source)
-        years = asked_years(self.year, X, lon.size, source.years, self.lag)
+        if self.year is None and not self.lag and source.years:
+            asked, fallback = list(source.years), None  # what each year has of its own
+        else:
+            asked, fallback = self.year, self.fallback
         records = [
             record
-            for year in years
-            for record in count_layer(source, lon, lat, year, bands, self.fallback)
+            for year in asked_years(asked, X, lon.size, source.years, self.lag)
+            for record in count_layer(source, lon, lat, year, bands, fallback)
         ]
         report = pd.DataFrame.from_records(records).set_index("year")
         return report.rename(index={-1: pd.NA}) if (report.index < 0).any() else report
@@ -271,7 +277,9 @@ class EmbeddingRasterSampler(LocationTransformer):
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Read the embeddings chunk by chunk into one buffer that is used again.
 
-        Blocks are decoded once a chunk: sort X by place first where chunks are many.
+        Blocks are decoded once a chunk: sort X by place first where chunks are many. Rows without
+        a value are counted over all chunks and told after the last one; ``on_missing="raise"``
+        raises at the first chunk that has some.
 
         Parameters
         ----------
@@ -295,12 +303,17 @@ class EmbeddingRasterSampler(LocationTransformer):
         if chunk_rows is None:
             chunk_rows = max(1, 2**26 // (4 * width))
         buffer = np.empty((min(chunk_rows, lon.size), width), dtype=np.float32)
+        told: list[list[Sampled]] = []
         for first in range(0, lon.size, chunk_rows):
             rows = slice(first, min(first + chunk_rows, lon.size))
             block = buffer[: rows.stop - rows.start]
             parts = [year[rows] for year in years]
-            self._tell_missing(self._fill(source, lon[rows], lat[rows], parts, bands, block))
+            layers = self._fill(source, lon[rows], lat[rows], parts, bands, block)
+            if self.on_missing == "raise":
+                self._tell_missing(layers)
+            told.append([layer.without_places() for layer in layers])
             yield rows, block
+        self._tell_missing([Sampled.joined(layer) for layer in zip(*told, strict=True)])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -322,7 +335,7 @@ class EmbeddingRasterSampler(LocationTransformer):
         listed = None if self.year is None else listed_years(self.year)
         if listed is None or len(listed) == 1:
             return [""]
-        return [f"_{year}" for year in listed]
+        return [f"_{year + self.lag}" for year in listed]
 
     def _open(self) -> Source:
         """Find the source: the one found in `fit` unless another was set since."""

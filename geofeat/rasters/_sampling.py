@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,20 @@ class Sampled(NamedTuple):
     files: list[str]
     absent: list[str]
     beyond_limit: list[tuple[str, int]]
+
+    def without_places(self) -> Sampled:
+        """Keep what `describe_missing` needs, one byte a point."""
+        none = np.empty(0, dtype=np.int64)
+        return self._replace(year=none, file=none, row=none, col=none, files=[])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sampled]) -> Sampled:
+        """Join consecutive parts of one layer, each without places."""
+        return parts[0]._replace(
+            reason=np.concatenate([part.reason for part in parts]),
+            absent=[path for part in parts for path in part.absent],
+            beyond_limit=[item for part in parts for item in part.beyond_limit],
+        )
 
 
 def sample_layer(

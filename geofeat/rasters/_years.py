@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from geofeat._columns import describe_rows, frame_names
+from geofeat._coordinates import is_geometry
 from geofeat.rasters._candidates import NO_LAYER_YEAR
+
+_SCALARS = (Real, dt.date, np.datetime64)
+_IN_A_COLUMN = (
+    "Where X is split, as by cross-validation, put the years in a column of X and pass its name."
+)
 
 
 def asked_years(
@@ -21,8 +28,9 @@ def asked_years(
 
     Parameters
     ----------
-    year : None, int, list or tuple of int, str, or array of n_rows years or dates
-        As given to the sampler.
+    year : None, int or date, list or tuple of those, str, or array of n_rows years or dates
+        As given to the sampler. A Series must have X's index where X has one, every other array
+        is matched by position.
     X : object
         What is transformed; ``year`` may name one of its columns.
     n_rows : int
@@ -30,8 +38,10 @@ def asked_years(
     available : tuple of int or None
         Years of the source.
     lag : int
-        Added to every year.
+        Added to every year; an error where no year is asked for.
     """
+    if lag and year is None:
+        raise ValueError(f"lag={lag} needs year=, the year that it is added to")
     if available is None:
         if year is not None:
             raise ValueError(
@@ -50,31 +60,66 @@ def asked_years(
     if listed is not None:
         return [np.full(n_rows, one + lag, dtype=np.int64) for one in listed]
     if isinstance(year, str):
-        if year not in (frame_names(X) or []):
-            raise ValueError(f"year={year!r} names no column of X")
-        values, what = X[year], f"the column {year!r}"
+        values, what = _year_column(year, X), f"the column {year!r}"
     else:
         values, what = year, "year"
+        _require_same_index(year, X)
     years = row_years(values, what)
     if years.size != n_rows:
-        raise ValueError(
-            f"year holds {years.size} values, X has {n_rows} rows. Where X is split, as by "
-            "cross-validation, put the years in a column of X and pass its name."
-        )
+        raise ValueError(f"year holds {years.size} values, X has {n_rows} rows. {_IN_A_COLUMN}")
     return [np.where(years == NO_LAYER_YEAR, years, years + lag)]
 
 
 def listed_years(year: Any) -> list[int] | None:
     """Years that apply to all rows; None when each row has its own."""
-    if isinstance(year, int | np.integer):
-        return [_checked(int(year), "year")]
-    if isinstance(year, list | tuple):
-        if not year or len(set(year)) < len(year):
-            raise ValueError(f"year must list different years, got {year!r}")
-        if not all(isinstance(one, int | np.integer) for one in year):
-            raise ValueError(f"a list of years holds integers, got {year!r}")
-        return [_checked(int(one), "year") for one in year]
-    return None
+    if not isinstance(year, list | tuple):
+        return [_one_year(year)] if isinstance(year, _SCALARS) else None
+    years = [_one_year(one) for one in year]
+    if not years or len(set(years)) < len(years):
+        raise ValueError(
+            f"year must list different years, got {_shortened(year)}: a list asks for columns of "
+            "each; the year of every row goes in an array or in a column of X"
+        )
+    return years
+
+
+def _one_year(value: Any) -> int:
+    if not isinstance(value, _SCALARS):
+        raise ValueError(f"a list of years holds integers or dates, got {value!r} in it")
+    year = _year_of(value, "year")
+    if not (1000 <= year <= 9999 and year == int(year)):
+        raise ValueError(f"year={value} is no year")
+    return int(year)
+
+
+def _shortened(years: list[Any] | tuple[Any, ...]) -> str:
+    return str(years) if len(years) <= 5 else f"{len(years)} beginning with {years[:5]}"
+
+
+def _year_column(name: str, X: Any) -> Any:
+    names = frame_names(X) or []
+    if name not in names:
+        raise ValueError(f"year={name!r} names no column of X")
+    if name in names[:2] and not is_geometry(X):
+        raise ValueError(
+            f"year={name!r} is one of the first two columns of X, which are read as longitude and "
+            "latitude; put it behind them"
+        )
+    return X[name]
+
+
+def _require_same_index(year: Any, X: Any) -> None:
+    """Refuse a Series whose labels contradict X: pairing by position would mix up the rows."""
+    import pandas as pd
+
+    index = getattr(X, "index", None)
+    if not isinstance(year, pd.Series) or not isinstance(index, pd.Index):
+        return
+    if not year.index.equals(index):
+        raise ValueError(
+            f"year is a Series of {year.size} values whose index is not that of X, of "
+            f"{len(index)} rows. {_IN_A_COLUMN} An array is matched by position."
+        )
 
 
 def row_years(values: Any, what: str) -> np.ndarray:
@@ -124,9 +169,3 @@ def _year_of(value: Any, what: str) -> float:
     if isinstance(value, bool | str | bytes | os.PathLike):
         raise TypeError(f"{what} holds {value!r}, not a year or a date")
     return float(value)
-
-
-def _checked(year: int, what: str) -> int:
-    if not 1000 <= year <= 9999:
-        raise ValueError(f"{what}={year} is no year")
-    return year

@@ -1,6 +1,7 @@
 """The sampler: what goes in, what comes out, what is said about missing values."""
 
 import copy
+import datetime as dt
 import io
 import pickle
 import threading
@@ -23,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from geofeat import AlphaEarthSource, EmbeddingRasterSampler, RasterSource
 from geofeat.exceptions import CoordinateWarning, CoverageWarning, SourceError
 from geofeat.rasters import _raster_reader
-from tests.rasters.conftest import SIZE, seam_truth
+from tests.rasters.conftest import seam_truth
 from tests.rasters.writers import to_lonlat, write_alphaearth
 
 
@@ -333,6 +334,11 @@ def test_a_geodataframe_with_a_year_column_passes_cross_validation(source, insid
         ({"year": np.array([2022, 2023])}, "holds 2 values, X has 1 rows"),
         ({"year": np.array([20220615])}, "no years"),
         ({"year": 12}, "no year"),
+        ({"year": 2022.5}, "2022.5 is no year"),
+        ({"year": [2022, None]}, "integers or dates, got None"),
+        ({"year": [2022, pd.NaT]}, "NaT is no year"),
+        ({"year": [2022] * 60}, "60 beginning with .* the year of every row goes in an array"),
+        ({"year": None, "lag": -1}, "lag=-1 needs year="),
         ({"method": "bilinear"}, "method"),
         ({"on_missing": "ignore"}, "on_missing"),
         ({"missing": "some"}, "missing"),
@@ -377,9 +383,101 @@ def test_years_of_rows_in_any_form(seam, source, years):
 def test_fit_reads_no_pixel(source, inside, reads):
     task = sampler(source).fit(inside[0])
     assert reads == []
+    task.transform(inside[0][:1])  # the counter counts
+    assert len(reads) == 1
     assert task.get_feature_names_out().tolist() == [f"A{band:02d}" for band in range(64)]
     assert task.n_features_out_ == 64
-    assert SIZE == 64
     assert isinstance(task.source_, AlphaEarthSource)
     with pytest.raises(FileNotFoundError):
         sampler(RasterSource("nowhere.tif")).fit(inside[0])
+
+
+def test_years_of_a_series_are_paired_by_position_only_where_its_index_is_that_of_x(
+    seam, source, inside
+):
+    points, _ = inside
+    frame = pd.DataFrame(points, columns=["lon", "lat"])
+    years = pd.Series(np.where(np.arange(len(points)) % 2, 2022, 2023))
+    expected = sampler(source, year=years.to_numpy()).transform(points)
+    assert_array_equal(sampler(source, year=years).transform(frame), expected)
+    order = np.random.default_rng(0).permutation(len(points))
+    shuffled = frame.iloc[order]
+    assert_array_equal(sampler(source, year=years[order]).transform(shuffled), expected[order])
+    assert_array_equal(
+        sampler(source, year=years.to_numpy()[order]).transform(shuffled), expected[order]
+    )
+    geometries = gpd.GeoSeries(gpd.points_from_xy(*points[order].T), crs=4326, index=order)
+    for X in (shuffled, geometries, geometries.to_frame("geometry"), frame[:10]):
+        with pytest.raises(ValueError, match=r"index is not that of X.* in a column of X"):
+            sampler(source, year=years).transform(X)
+
+
+def test_a_year_that_would_be_read_as_a_coordinate_is_refused(source, inside):
+    points, truth = inside
+    frame = pd.DataFrame({"survey": 2022, "lon": points[:, 0], "lat": points[:, 1]})
+    with pytest.raises(ValueError, match="'survey' is one of the first two columns"):
+        sampler(source, year="survey").transform(frame)
+    geometries = gpd.GeoDataFrame(
+        frame[["survey"]], geometry=gpd.points_from_xy(*points.T), crs=4326
+    )
+    assert_array_equal(sampler(source, year="survey").transform(geometries), truth)
+
+
+@pytest.mark.parametrize(
+    "year",
+    [
+        2022.0,
+        np.int16(2022),
+        pd.Timestamp("2022-12-31 23:59"),
+        np.datetime64("2022-01-01"),
+        dt.date(2022, 6, 1),
+        dt.datetime(2022, 6, 1, tzinfo=dt.UTC),
+        [pd.Timestamp("2022-03-01")],
+    ],
+    ids=repr,
+)
+def test_one_year_of_all_rows_in_any_form(source, inside, year):
+    points, truth = inside
+    task = sampler(source, year=year).fit(points)
+    assert_array_equal(task.transform(points), truth)
+    assert task.get_feature_names_out()[0] == "A00"
+    listed = year if isinstance(year, list) else [year]
+    both = sampler(source, year=[pd.Timestamp("2023-03-01"), *listed]).fit(points)
+    assert_array_equal(both.transform(points)[:, 64:], truth)
+    assert both.get_feature_names_out()[[0, 64]].tolist() == ["A00_2023", "A00_2022"]
+
+
+def test_columns_are_named_by_the_layer_they_hold_when_years_lag(source, inside):
+    points, truth = inside
+    frame = pd.DataFrame(points, columns=["lon", "lat"])
+    late = sampler(source, year=[2023, 2024], lag=-1).set_output(transform="pandas")
+    lagged = late.fit_transform(frame)
+    plain = sampler(source, year=[2022, 2023]).set_output(transform="pandas").fit_transform(frame)
+    pd.testing.assert_frame_equal(lagged, plain)
+    assert_array_equal(lagged.filter(like="_2022"), truth)
+    _, info = late.sample(frame, return_info=True)
+    assert (info.year_2022 == 2022).all()
+    with pytest.raises(ValueError, match="lag=-1 needs year="):
+        late.set_params(year=None).coverage(frame)
+
+
+def test_coverage_reports_every_year_where_none_is_asked_for(source, seam_points):
+    every = sampler(source, year=None).coverage(seam_points)
+    pd.testing.assert_frame_equal(every, sampler(source, year=[2022, 2023]).coverage(seam_points))
+    assert every.index.tolist() == [2022, 2023]
+    with pytest.raises(ValueError, match="2022, 2023: choose"):
+        sampler(source, year=None).transform(seam_points)
+
+
+def test_chunks_tell_missing_rows_once_with_totals(seam, seam_points):
+    source = AlphaEarthSource([file.path for file in seam.files if file.zone == "32N"])
+    task = sampler(source, year=2023, on_missing="warn")
+    with pytest.warns(CoverageWarning) as whole:
+        task.transform(seam_points)
+    with pytest.warns(CoverageWarning) as caught:
+        assert len(list(task.transform_chunks(seam_points, chunk_rows=30))) == 14
+    assert [str(warning.message) for warning in caught] == [str(whole[0].message)]
+    assert caught[0].filename == __file__
+    chunks = task.set_params(on_missing="raise").transform_chunks(seam_points, chunk_rows=30)
+    with pytest.raises(SourceError, match="of 30 rows"):
+        list(chunks)
