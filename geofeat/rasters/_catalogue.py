@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from geofeat.exceptions import SourceError
 from geofeat.rasters._candidates import (
     NO_COVERAGE,
     NO_YEAR,
@@ -96,7 +97,7 @@ def search_layers(
         paths.extend(layer.paths[i] for i in used)
     found = _Pairs.joined(points, codes, zones)
     absent_file = np.full(lon.size, -1)
-    found, headers, absent = _without_absent(found, paths, header_of, absent_file)
+    found, headers, absent = _without_absent(found, paths, header_of, absent_file, rules.declared)
     found, col, row, depth = _inside_rasters(found, lon, lat, headers, rules)
     has_pixel = np.zeros(lon.size, dtype=bool)
     has_pixel[found.point] = True
@@ -167,10 +168,16 @@ def _without_absent(
     paths: list[str],
     header_of: Callable[[str], RasterHeader],
     absent_file: np.ndarray,
+    declared: bool,
 ) -> tuple[_Pairs, list[RasterHeader], list[str]]:
-    """Drop pairs whose file is not there, noting the first such file of each point."""
+    """Drop pairs whose file is not there, noting the first such file of each point.
+
+    Only an index may name files that are not there; one that was found and read has vanished.
+    """
     there = np.array([Path(path).exists() for path in paths], dtype=bool)
     absent = [path for path, exists in zip(paths, there, strict=True) if not exists]
+    if absent and not declared:
+        raise SourceError(absent[0], "was there when the source was first used and is gone")
     headers = [header_of(path) for path, exists in zip(paths, there, strict=True) if exists]
     if not absent:
         return found, headers, absent
@@ -188,12 +195,18 @@ def _inside_rasters(
     headers: list[RasterHeader],
     rules: SearchRules,
 ) -> tuple[_Pairs, np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs whose raster holds the point, with column, row and, if asked for, depth inside."""
+    """Pairs whose raster holds the point, with column, row and, if asked for, depth inside.
+
+    The outermost pixel stands in for a point beyond the edge only where no raster holds the point.
+    """
     grids = [header.grid for header in headers]
     position = pixel_positions(lon[found.point], lat[found.point], found.file, grids)
     width = np.array([grid.width for grid in grids], dtype=np.int64)[found.file]
     height = np.array([grid.height for grid in grids], dtype=np.int64)[found.file]
     col, row, inside = containing_pixels(*position, width, height, rules.edge_tolerance)
+    if rules.edge_tolerance:
+        held = containing_pixels(*position, width, height, 0.0)[2]
+        inside &= held | ~np.isin(found.point, found.point[held])
     depth = np.zeros(found.point.size)
     if rules.interior:
         a, b = position

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import glob
 import os
 import re
@@ -13,14 +14,15 @@ import numpy as np
 from geofeat._threads import run_tasks
 from geofeat.exceptions import RasterMismatchError, SourceError
 from geofeat.rasters._candidates import NO_LAYER_YEAR
-from geofeat.rasters._catalogue import Layer
-from geofeat.rasters._footprints import Footprints, grid_box
+from geofeat.rasters._catalogue import Layer, utm_zone
+from geofeat.rasters._footprints import Footprints, grid_box, own_zone_boxes
 from geofeat.rasters._header import RasterHeader, read_header
 from geofeat.rasters._projection import containing_pixels, pixel_positions
 
 _SUFFIXES = (".tif", ".tiff")
-_YEAR_FOLDER = re.compile(r"(19|20)\d\d")
-_YEAR_IN_NAME = re.compile(r"(?:^|[_-])((?:19|20)\d\d)(?=[_.-]|$)")
+_YEAR = re.compile(r"\d{4}")
+_YEAR_IN_NAME = re.compile(r"(?:^|[_-])(\d{4})(?=[_.-]|$)")
+_FIRST_YEAR = 2017  # of AlphaEarth, the one source that takes years from paths
 _REMOTE = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://|/vsi)")
 
 
@@ -37,6 +39,8 @@ class RasterFiles:
         Returns the header of a file to be used, or raises what is wrong with it.
     edge_tolerance : float
         Pixels by which rasters reach beyond their edges.
+    own_zone_only : bool
+        Whether a raster in a UTM zone serves points of that zone only.
     """
 
     def __init__(
@@ -45,10 +49,12 @@ class RasterFiles:
         years: list[int],
         check: Callable[[RasterHeader], RasterHeader] = lambda header: header,
         edge_tolerance: float = 0.0,
+        own_zone_only: bool = False,
     ):
         self.paths = paths
         self._check = check
         self._edge_tolerance = edge_tolerance
+        self._own_zone_only = own_zone_only
         self.file_years = years
         self._headers: dict[str, RasterHeader] = {}
         self._layers: dict[int, Layer | None] = {}
@@ -101,15 +107,29 @@ class RasterFiles:
                     f"has {header.n_bands} {header.dtype} bands, {first.path} has {first.n_bands} "
                     f"{first.dtype} bands; one source reads rasters of one kind",
                 )
+            for band, pair in enumerate(
+                zip(header.descriptions, first.descriptions, strict=True), start=1
+            ):
+                if all(pair) and pair[0] != pair[1]:
+                    raise RasterMismatchError(
+                        header.path,
+                        f"calls its band {band} {pair[0]!r}, {first.path} calls it {pair[1]!r}; "
+                        "bands of one source come in one order",
+                    )
         boxes = np.array([grid_box(header.grid, self._edge_tolerance) for header in headers])
-        return Layer(paths, np.full(len(paths), "", dtype=object), Footprints(boxes))
+        owners = None
+        if self._own_zone_only:
+            boxes, owners = own_zone_boxes(boxes, [utm_zone(header.epsg) for header in headers])
+        zones = np.full(len(paths), "", dtype=object)
+        return Layer(paths, zones, Footprints(boxes, owners=owners))
 
 
 def raster_paths(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
     """Files meant by a file, a folder, a pattern with * or ?, or a list of those.
 
-    Folders are searched to any depth for .tif and .tiff; a .vrt is read only when named. The
-    files of a folder or pattern come sorted by path, lists keep their order.
+    Folders are searched to any depth for .tif and .tiff. So is what a pattern finds, unless it
+    spells out a suffix: a .vrt is read only when named, as in ``dir/*.vrt``. The files of a folder
+    or pattern come sorted by path, lists keep their order.
     """
     if isinstance(paths, str | os.PathLike):
         name = local_path(os.fspath(paths))
@@ -124,6 +144,9 @@ def raster_paths(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
             return sorted(found)
         if not Path(name).exists() and any(sign in name for sign in "*?["):
             found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - absolute patterns
+            suffix = Path(name).suffix
+            if not suffix or any(sign in suffix for sign in "*?["):
+                found = [p for p in found if Path(p).suffix.lower() in _SUFFIXES]
             if not found:
                 raise FileNotFoundError(f"no file matches {name}")
             return found
@@ -151,10 +174,22 @@ def is_remote(path: str) -> bool:
 
 
 def year_in_path(path: str) -> int | None:
-    """Year that a path tells: the last folder that is a year, else a year set off in the name."""
+    """Year of AlphaEarth that a path tells: the last folder that is one, or a part of the name.
+
+    Years before the first and after the next one are numbers of another kind.
+
+    Raises
+    ------
+    ValueError
+        The folder and the name, or two parts of the name, tell different years.
+    """
     parts = Path(path).parts
-    for part in reversed(parts[:-1]):
-        if _YEAR_FOLDER.fullmatch(part):
-            return int(part)
-    match = _YEAR_IN_NAME.search(Path(path).stem)
-    return int(match.group(1)) if match else None
+    folders = [int(part) for part in parts[:-1] if _YEAR.fullmatch(part)]
+    names = [int(part) for part in _YEAR_IN_NAME.findall(Path(path).stem)]
+    plausible = range(_FIRST_YEAR, dt.datetime.now(dt.UTC).year + 2)
+    told = {year for year in names if year in plausible}
+    told.update([year for year in folders if year in plausible][-1:])
+    if len(told) > 1:
+        years = " and ".join(map(str, sorted(told)))
+        raise ValueError(f"the path {path} says {years}, give year=")
+    return told.pop() if told else None

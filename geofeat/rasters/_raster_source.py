@@ -31,7 +31,8 @@ class RasterSource(ImmutableSource):
         pattern with ``*``, a list of those; a mapping from year to one of those; a data frame with
         a column ``path`` and, if layers have years, ``year``.
     year : int or sequence of int, default=None
-        Calendar year of all files, or of each. None: the layers carry no year.
+        Calendar year of all files, or of each. None: the layers carry no year, or ``paths`` tells
+        it.
     decode : {"none", "scale_offset", "aef"}, default="none"
         "none" takes the stored numbers, "scale_offset" applies the scale and offset that the file
         gives for each band, "aef" de-quantises AlphaEarth bytes. Nodata becomes NaN before.
@@ -40,7 +41,8 @@ class RasterSource(ImmutableSource):
         there, in the order given (folders and patterns: sorted by path); that of the file whose
         edge is farthest, in pixels; or the mean of all decoded vectors.
     edge_tolerance : float, default=0.0
-        Points beyond a raster's edge by up to this many pixels take the outermost pixel.
+        Points beyond a raster's edge by up to this many pixels take the outermost pixel, unless
+        another raster contains them.
     max_block_bytes : int, default=2**28
         Largest block that may be decoded; a file with larger ones raises `LimitError`.
 
@@ -133,20 +135,25 @@ class RasterSource(ImmutableSource):
         if hasattr(self.paths, "columns"):
             return self._list_frame(self.paths)
         paths = raster_paths(self.paths)
+        return paths, self._given_years(len(paths))
+
+    def _given_years(self, n_paths: int) -> list[int]:
+        """``year`` for each path."""
         if self.year is None or isinstance(self.year, int | np.integer):
-            year = NO_LAYER_YEAR if self.year is None else int(self.year)
-            return paths, [year] * len(paths)
+            return [NO_LAYER_YEAR if self.year is None else int(self.year)] * n_paths
         years = [int(year) for year in self.year]
-        if len(years) != len(paths):
-            raise ValueError(f"{len(paths)} rasters but {len(years)} years were given")
-        return paths, years
+        if len(years) != n_paths:
+            raise ValueError(f"{n_paths} rasters but {len(years)} years were given")
+        return years
 
     def _list_frame(self, frame: Any) -> tuple[list[str], list[int]]:
         if "path" not in frame.columns:
             raise ValueError(f"a frame of rasters needs a column path, got {list(frame.columns)}")
         paths = [path for named in frame["path"] for path in raster_paths(named)]
         if "year" not in frame.columns:
-            return paths, [NO_LAYER_YEAR] * len(paths)
+            return paths, self._given_years(len(paths))
+        if self.year is not None:
+            raise ValueError("the column year already tells the years: leave year=None")
         years = [int(year) for year in frame["year"]]
         if len(years) != len(paths):
             raise ValueError("each row of a frame of rasters must name one file")

@@ -22,6 +22,7 @@ from geofeat.exceptions import (
     RasterMismatchError,
     SourceError,
 )
+from geofeat.rasters._raster_files import raster_paths, year_in_path
 from geofeat.rasters._sources import open_source
 from tests.rasters.conftest import block_planes
 from tests.rasters.writers import (
@@ -249,7 +250,11 @@ def test_years_of_files(tmp_path):
     years = np.where(np.arange(20) % 2, 2020, 2021)
     expected = np.stack([values[y][:, r, c] for y, r, c in zip(years, row, col, strict=True)])
     frame = pd.DataFrame({"path": list(paths.values()), "year": list(paths)})
+    for twice in (frame, paths):
+        with pytest.raises(ValueError, match="already tell"):
+            RasterSource(twice, year=2020).years  # noqa: B018
     for source in (
+        RasterSource(frame[["path"]], year=[2020, 2021]),
         RasterSource(paths),
         RasterSource(list(paths.values()), year=[2020, 2021]),
         RasterSource(frame),
@@ -268,6 +273,86 @@ def test_rasters_of_different_kinds_are_refused_before_reading(tmp_path):
     with pytest.raises(RasterMismatchError, match=r"4 float32 bands, .*a\.tif has 5") as caught:
         sampler(RasterSource([a, b])).transform([[9.0, 46.95]])
     assert caught.value.path == b
+
+
+def test_rasters_whose_bands_have_other_names_or_another_order_are_refused(tmp_path):
+    names = ["a", "b", "c", "d", "e"]
+    first, values = write_float(tmp_path / "a.tif", names=names)
+    turned, _ = write_float(tmp_path / "b.tif", names=["b", "a", "c", "d", "e"])
+    with pytest.raises(RasterMismatchError, match=r"band 1 'b', .*a\.tif calls it 'a'") as caught:
+        sampler(RasterSource([first, turned])).transform([[9.0, 46.95]])
+    assert caught.value.path == turned
+    nameless, _ = write_float(tmp_path / "c.tif")
+    points, row, col = random_pixels(20, 40, 70, NORTH_UP)
+    sampled = sampler(RasterSource([first, nameless])).transform(points)
+    assert_array_equal(sampled, values[:, row, col].T)
+
+
+@pytest.mark.parametrize("overlap", ["first", "interior", "mean"])
+def test_a_raster_that_contains_a_point_goes_before_one_that_nearly_does(tmp_path, overlap):
+    west, east = (np.full((1, 16, 16), value, np.float32) for value in (1.0, 2.0))
+    east[0, 0, 0] = -1
+    beside = Affine(10, 0, 500_160, 0, -10, 5_200_400)
+    a, _ = write_float(tmp_path / "a.tif", west)
+    b, _ = write_float(tmp_path / "b.tif", east, transform=beside, nodata=-1)
+    col = np.array([16.2, 15.8, 16.2, -0.3, 32.3, -0.6])
+    row = np.array([5.5, 5.5, 0.5, 5.5, 5.5, 5.5])
+    points = to_lonlat(*place_of(NORTH_UP, col, row), 32632)
+    for paths in ([a, b], [b, a]):
+        source = RasterSource(paths, overlap=overlap, edge_tolerance=0.5)
+        values, info = sampler(source).sample(points, return_info=True)
+        assert_array_equal(values[:, 0], [2, 1, np.nan, 1, 2, np.nan])
+        assert info.reason.tolist() == ["ok", "ok", "nodata", "ok", "ok", "no_coverage"]
+        assert info.file.tolist()[:5] == [b, a, b, a, b]
+
+
+def test_a_file_deleted_after_the_source_looked_at_it_is_an_error(tmp_path):
+    path, _ = write_float(tmp_path / "a.tif")
+    other, _ = write_float(tmp_path / "b.tif")
+    points, _, _ = random_pixels(10, 40, 70, NORTH_UP)
+    for named in ([path, other], str(tmp_path)):
+        task = sampler(RasterSource(named))
+        task.transform(points)
+        kept = (tmp_path / "a.tif").rename(tmp_path / "away")
+        with pytest.raises(SourceError, match=r"a\.tif.* is gone"):
+            task.transform(points)
+        kept.rename(path)
+
+
+def test_a_pattern_finds_rasters_and_a_virtual_one_only_when_it_says_so(tmp_path):
+    path, _ = write_float(tmp_path / "a.tif")
+    gdal_copy(path, tmp_path / "b.vrt", driver="VRT")
+    (tmp_path / "a.tif.aux.xml").write_text("<PAMDataset/>")
+    (tmp_path / "folder").mkdir()
+    for pattern in ("*", "a*", "?.*", "**/*"):
+        assert raster_paths(str(tmp_path / pattern)) == [path]
+    assert raster_paths(tmp_path / "*.vrt") == [str(tmp_path / "b.vrt")]
+    assert raster_paths([path, tmp_path / "b.vrt"]) == [path, str(tmp_path / "b.vrt")]
+    with pytest.raises(FileNotFoundError, match="no file matches"):
+        raster_paths(str(tmp_path / "b*"))
+
+
+@pytest.mark.parametrize(
+    ("path", "year"),
+    [
+        ("annual/2022/32N/xm8mdfftcd7ymnjc1-0000000000-0000008192.tiff", 2022),
+        ("aef_2023.tif", 2023),
+        ("2023_aef.tif", 2023),
+        ("1985/batch-2048/aef_2019_7.tif", 2019),
+        ("archive/2020/copies/2021/aef.tif", 2021),
+        ("2021/32N/x_2021-0000001024.tif", 2021),
+        ("2016/x_9999.tif", None),
+        ("32N/x2022.tif", None),
+    ],
+)
+def test_years_in_paths(path, year):
+    assert year_in_path(path) == year
+
+
+@pytest.mark.parametrize("path", ["2020/aef_2023.tif", "aef_2020_2023.tif"])
+def test_a_path_that_tells_two_years_is_refused(path):
+    with pytest.raises(ValueError, match=rf"{path} says 2020 and 2023, give year="):
+        year_in_path(path)
 
 
 def test_files_that_cannot_serve_are_named(tmp_path):
