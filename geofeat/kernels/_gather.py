@@ -1,6 +1,7 @@
 """Points grouped by block, and gathered pixels decoded into rows of the output in one pass.
 
-Statuses are those of the caller: `status` is left alone where a pixel is valid.
+A decoded value that is not finite is missing, whichever way it came about: it leaves as NaN, so no
+infinity ever reaches the output. Whether the row counts as missing is up to ``any_missing``.
 """
 
 from __future__ import annotations
@@ -61,9 +62,10 @@ def scatter_table(
         holes = 0
         for band in range(bands):
             value = tables[band, raw[band, i]]
-            target[band] = value
-            if np.isnan(value):
+            if not np.isfinite(value):
+                value = np.float32(np.nan)
                 holes += 1
+            target[band] = value
         valid[i] = holes == 0 or (not any_missing and holes < bands)
         if not valid[i]:
             target[:] = np.nan
@@ -83,9 +85,10 @@ def scatter_values(
         holes = 0
         for band in range(bands):
             value = values[band, i]
-            target[band] = value
-            if np.isnan(value):
+            if not np.isfinite(value):
+                value = np.float32(np.nan)
                 holes += 1
+            target[band] = value
         valid[i] = holes == 0 or (not any_missing and holes < bands)
         if not valid[i]:
             target[:] = np.nan
@@ -111,7 +114,8 @@ def gather_scaled(
     stored : int8 array of shape (n_pixels, n_stored)
         Usually a memory map: only the pixels asked for are touched.
     scales : float32 array of shape (n_pixels, 1) or (n_pixels, n_stored)
-        A scale that is not finite or not positive marks a missing value.
+        A scale that is not finite or not positive marks a missing value; so does one whose product
+        overflows.
     pixels, rows : int64 arrays of shape (k,)
         Where to read; where to write, as in `scatter_table`.
     bands : int64 array of shape (bands,)
@@ -135,8 +139,8 @@ def gather_scaled(
         for j in range(bands.shape[0]):
             band = bands[j]
             scale = scales[pixels[i], 0 if shared else band]
-            if scale > 0 and np.isfinite(scale):
-                value = np.float32(stored[pixels[i], band]) * scale
+            value = np.float32(stored[pixels[i], band]) * scale
+            if scale > 0 and np.isfinite(scale) and np.isfinite(value):
                 largest = max(largest, abs(value))
                 target[j] = value
             else:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from geofeat._tessera_grid import tessera_grid
+from geofeat._tessera_grid import PIXEL_METRES, tessera_grid
 from geofeat.exceptions import CorruptFileError, RasterMismatchError
 from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates, rows_per_task
 from geofeat.rasters._candidates import (
@@ -20,8 +20,8 @@ from geofeat.rasters._candidates import (
     Candidates,
     reasons_before_search,
 )
-from geofeat.rasters._header import RasterHeader, file_stamp, read_header
-from geofeat.rasters._npy_map import NpyHeader, map_npy, read_npy_header
+from geofeat.rasters._header import file_stamp, read_header
+from geofeat.rasters._npy_map import NpyHeader, check_unchanged, map_npy, read_npy_header
 from geofeat.rasters._projection import PixelGrid, containing_pixels, pixel_positions
 from geofeat.rasters._raster_reader import read_mask_band
 from geofeat.rasters._sink import PixelSink
@@ -56,7 +56,8 @@ class TesseraSource(ImmutableSource):
         these, ``npy/<release>``, or any folder with ``<year>/grid_<lon>_<lat>/`` inside. Landmasks
         and registries found beside them are used, none is needed.
     release : str, default=None
-        Which of several releases below ``root`` to read. Features of different releases have
+        Which of several releases below ``root`` to read, or the name of the only one where its
+        folder does not tell. Features of different releases have
         nothing in common and never meet in one source.
     max_abs : float, default=None
         Pixels with a larger magnitude in any band are missing, with a warning that names the
@@ -71,6 +72,10 @@ class TesseraSource(ImmutableSource):
         ``tessera_000`` to ``tessera_127``.
     years : tuple of int
         Years with a folder.
+    found_release : str or None
+        Release that is read: the name of the dataset's folder, v1 in the tree that is called
+        ``global_0.1_degree_representation``, the only one listed by a manifest beside other
+        folders; None when nothing tells. To be kept with a model fitted on the features.
 
     References
     ----------
@@ -103,7 +108,7 @@ class TesseraSource(ImmutableSource):
         self.max_abs = max_abs
         self.edge_tolerance = edge_tolerance
         self._found: TesseraFolder | None = None
-        self._landmasks: dict[str, RasterHeader] = {}
+        self._landmasks: dict[str, tuple[tuple[int, int], PixelGrid]] = {}
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -114,6 +119,11 @@ class TesseraSource(ImmutableSource):
     def years(self) -> tuple[int, ...]:
         """Years with a folder, ascending."""
         return self._folder().years
+
+    @property
+    def found_release(self) -> str | None:
+        """Release that is read, such as ``v1`` or ``v1.1-cam``; None when nothing tells it."""
+        return self._folder().release
 
     def locate(self, lon: np.ndarray, lat: np.ndarray, year: np.ndarray) -> Candidates:
         """Pixels that serve points, one at most; see `Candidates`."""
@@ -182,12 +192,22 @@ class TesseraSource(ImmutableSource):
                 return None, NO_YEAR
         return None, NO_COVERAGE
 
-    def _landmask_grid(self, path: str) -> PixelGrid:
-        """Grid that a landmask tells; read again when the file has changed."""
-        header = self._landmasks.get(path)
-        if header is None or header.stamp != file_stamp(path):
-            header = self._landmasks[path] = read_header(path)
-        return header.grid
+    def _landmask_grid(self, path: str, lon_cell: int, lat_cell: int) -> PixelGrid:
+        """Grid that a landmask tells, within half a pixel of the cell's; cached while it stays."""
+        stamp, grid = self._landmasks.get(path, (None, None))
+        if grid is None or stamp != file_stamp(path):
+            header = read_header(path)
+            grid = header.grid
+            epsg, expected = _computed_grid(lon_cell, lat_cell)
+            shift = _largest_shift(grid, expected)
+            if header.epsg != epsg or not shift <= 0.5 * PIXEL_METRES:
+                raise CorruptFileError(
+                    path,
+                    f"is a landmask in EPSG:{header.epsg} with transform {grid.transform}, its "
+                    f"name stands for EPSG:{epsg} and {expected.transform}",
+                )
+            self._landmasks[path] = header.stamp, grid
+        return grid
 
     def _open_tile(self, lon_cell: int, lat_cell: int, year: int) -> TesseraTile:
         folder = self._folder()
@@ -204,16 +224,9 @@ class TesseraSource(ImmutableSource):
             )
         landmask = folder.landmask_path(lon_cell, lat_cell)
         if landmask is not None:
-            grid, origin = self._landmask_grid(str(landmask)), str(landmask)
+            grid, origin = self._landmask_grid(str(landmask), lon_cell, lat_cell), str(landmask)
         else:
-            computed = tessera_grid((10 * lon_cell + 5) / 100, (10 * lat_cell + 5) / 100)
-            grid = PixelGrid(
-                f"EPSG:{computed.epsg}",
-                tuple(computed.transform)[:6],
-                computed.width,
-                computed.height,
-            )
-            origin = "the tile's cell"
+            grid, origin = _computed_grid(lon_cell, lat_cell)[1], "the tile's cell"
         if (grid.height, grid.width) != stored.shape[:2]:
             raise CorruptFileError(
                 stored.path,
@@ -222,6 +235,20 @@ class TesseraSource(ImmutableSource):
             )
         path = None if landmask is None else str(landmask)
         return TesseraTile(str(stored_path), year, stored, scales, path, grid)
+
+
+def _computed_grid(lon_cell: int, lat_cell: int) -> tuple[int, PixelGrid]:
+    """EPSG code and grid that follow from a cell alone."""
+    found = tessera_grid((10 * lon_cell + 5) / 100, (10 * lat_cell + 5) / 100)
+    transform = tuple(found.transform)[:6]
+    return found.epsg, PixelGrid(f"EPSG:{found.epsg}", transform, found.width, found.height)
+
+
+def _largest_shift(grid: PixelGrid, expected: PixelGrid) -> float:
+    """Metres by which the first or the last corner of a grid differs from where it should be."""
+    differences = np.subtract(grid.transform, expected.transform).reshape(2, 3)
+    corners = np.array([[0, 0, 1], [grid.width, grid.height, 1]])
+    return float(np.abs(differences @ corners.T).max())
 
 
 def _cells(
@@ -291,6 +318,8 @@ class _TileReader(WindowedCandidates):
             self._bands,
             self._limit,
         )
+        check_unchanged(tile.stored)
+        check_unchanged(tile.scales)
         beyond = int((state == 2).sum())
         if beyond:
             self.beyond_limit.append((tile.path, beyond))

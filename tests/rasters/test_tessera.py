@@ -1,12 +1,14 @@
 """TESSERA tiles: layouts, which tile and pixel, missing values, and the producer's own reader."""
 
 import math
+import os
 import tracemalloc
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from affine import Affine
 from numpy.testing import assert_array_equal
 
 from geofeat import EmbeddingRasterSampler, TesseraSource
@@ -17,12 +19,14 @@ from geofeat.exceptions import (
     SourceError,
     UnsafeFileError,
 )
+from geofeat.rasters._sink import PixelSink
 from tests.rasters.writers import (
     from_lonlat,
     pixel_of,
     place_of,
     tessera_geometry,
     to_lonlat,
+    write_raster,
     write_tessera,
 )
 
@@ -101,7 +105,7 @@ def test_scales_of_each_band(tmp_path):
         ("npy/v1", "landmasks/v1", ".", "v1"),
         ("npy/v1.1-cam", "landmasks/v1", "npy", "v1.1-cam"),
         ("npy/v2-2B-L~beta1", None, "npy/v2-2B-L~beta1", "v2-2B-L~beta1"),
-        ("tiles", None, "tiles", "v1"),
+        ("tiles", None, "tiles", None),
     ],
 )
 def test_every_layout_of_the_folder_is_found(tmp_path, tile, place, landmasks, opened, release):
@@ -112,8 +116,8 @@ def test_every_layout_of_the_folder_is_found(tmp_path, tile, place, landmasks, o
     expected = tile[0][row, col].astype(np.float32) * tile[1][row, col, None]
     assert_array_equal(sampler(source).transform(points), expected)
     assert source.years == (2023,)
+    assert source.found_release == release
     found = source._folder()
-    assert found.release == release
     assert (found.landmasks is None) == (masks is None)
     assert_array_equal(sampler(str(tmp_path / opened)).transform(points), expected)
 
@@ -322,6 +326,109 @@ def test_damaged_tiles_are_named(tmp_path, tile):
     np.save(path.with_name(f"{path.stem}_scales.npy"), scales)
     with pytest.raises(RasterMismatchError, match="64 bands"):
         sampler(tmp_path).transform(points)
+
+
+def test_products_that_overflow_are_missing(tmp_path, tile):
+    stored, scales = tile[0].copy(), tile[1].copy()
+    points, col, row = points_in_tile(20, seed=10)
+    stored[row[0], col[0]] = 1
+    stored[row[0], col[0], 5] = 127
+    scales[row[0], col[0]] = 3e38
+    lost = (row == row[0]) & (col == col[0])
+    write_tessera(tmp_path / TILES / "2024", LON, LAT, stored, scales)
+    with pytest.warns(CoverageWarning, match="nodata"):
+        values, info = sampler(tmp_path, on_missing="warn").sample(points, return_info=True)
+    assert np.isnan(values[lost]).all()
+    assert (info.reason[lost] == "nodata").all()
+    assert np.isfinite(values[~lost]).all()
+    partly = sampler(tmp_path, missing="all").transform(points)[0]
+    assert_array_equal(np.flatnonzero(np.isnan(partly)), [5])
+
+
+@pytest.mark.parametrize("suffix", ["", "_scales"])
+@pytest.mark.parametrize("moment", ["locate", "read"])
+def test_a_tile_that_changes_before_or_while_it_is_read_is_an_error(
+    tmp_path, tile, monkeypatch, suffix, moment
+):
+    first = write_tessera(tmp_path / TILES / "2024", LON, LAT, *tile)
+    path = first.with_name(f"{first.stem}{suffix}.npy")
+    points, _, _ = points_in_tile(5, seed=11)
+    owner, name = {"locate": (TesseraSource, "locate"), "read": (PixelSink, "put_scaled")}[moment]
+    original = getattr(owner, name)
+
+    def call_then_touch(*arguments):
+        result = original(*arguments)
+        os.utime(path, ns=(1, 1))
+        return result
+
+    monkeypatch.setattr(owner, name, call_then_touch)
+    with pytest.raises(SourceError, match="has changed") as caught:
+        sampler(tmp_path).transform(points)
+    assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "zone", "right"),
+    [
+        (Affine.translation(0.4, -0.4), 0, True),
+        (Affine.translation(0, 0.6), 0, False),
+        (Affine.scale(1.2), 0, False),
+        (Affine.identity(), 1, False),
+    ],
+)
+def test_landmasks_elsewhere_are_not_believed(tmp_path, tile, change, zone, right):
+    """Half a pixel of shift is allowed, changes are in pixels."""
+    write_tessera(tmp_path / TILES / "2024", LON, LAT, *tile)
+    epsg, transform, height, width = tessera_geometry(LON, LAT)
+    path = tmp_path / LANDMASKS / f"grid_{LON:.2f}_{LAT:.2f}.tiff"
+    land = np.ones((1, height, width), np.uint8)
+    write_raster(path, land, crs=f"EPSG:{epsg + zone}", transform=transform @ change)
+    points, _, _ = points_in_tile(5, seed=13)
+    if right:
+        assert np.isfinite(sampler(tmp_path).transform(points)).any()
+        return
+    with pytest.raises(CorruptFileError, match="is a landmask in EPSG") as caught:
+        sampler(tmp_path).transform(points)
+    assert caught.value.path == str(path)
+
+
+def test_the_longest_version_of_the_landmasks_is_taken(tmp_path, tile):
+    write_tessera(tmp_path / "npy" / "v1.1-cam" / "2024", LON, LAT, *tile)
+    for version in ("v", "v1", "v1.1", "v1.1-c", "v1.10"):
+        (tmp_path / "landmasks" / version).mkdir(parents=True)
+    assert TesseraSource(tmp_path)._folder().landmasks == tmp_path / "landmasks" / "v1.1"
+
+
+def test_a_manifest_speaks_of_its_own_releases(tmp_path, tile):
+    """A tile of another release is not missed; a folder without a name has the manifest's."""
+    for place in ("a/npy/v1/2024", "b/tiles/2024"):
+        write_tessera(tmp_path / place, LON, LAT, *tile)
+    points = [[LON + 1, LAT], [LON + 2, LAT]]
+    manifest = pd.DataFrame(
+        {
+            "version": ["1.1", "1.0"],
+            "variant": ["cambridge", "vultr"],
+            "lon": [LON + 1, LON + 2],
+            "lat": [LAT, LAT],
+            "year": [2024, 2024],
+        }
+    )
+    manifest.to_parquet(tmp_path / "a" / "manifest.parquet")
+    with pytest.warns(CoverageWarning, match=r"1 file\(s\) that should be there.*grid_12.05"):
+        sampler(tmp_path / "a").transform(points)
+    manifest.to_parquet(tmp_path / "b" / "manifest.parquet")
+    nameless = TesseraSource(tmp_path / "b" / "tiles")
+    assert nameless.found_release is None
+    assert np.isnan(sampler(nameless).transform(points)).all()
+    named = TesseraSource(tmp_path / "b" / "tiles", release="v1.1-cam")
+    assert named.found_release == "v1.1-cam"
+    with pytest.warns(CoverageWarning, match=r"grid_11.05"):
+        sampler(named).transform(points)
+    manifest[:1].to_parquet(tmp_path / "b" / "manifest.parquet")
+    assert TesseraSource(tmp_path / "b" / "tiles").found_release == "v1.1-cam"
+    manifest.assign(lat=[LAT, np.nan]).to_parquet(tmp_path / "a" / "manifest.parquet")
+    with pytest.raises(CorruptFileError, match="without a place"):
+        sampler(tmp_path / "a").transform(points)
 
 
 @pytest.mark.filterwarnings("ignore")  # of the peer and of what it imports
