@@ -17,7 +17,6 @@ from geofeat.rasters._candidates import (
     reasons_before_search,
 )
 from geofeat.rasters._decoding import RULES, BandDecoder, band_decoder
-from geofeat.rasters._header import RasterHeader
 from geofeat.rasters._projection import PixelGrid, containing_pixels, pixel_positions
 from geofeat.rasters._sink import PixelSink
 from geofeat.rasters._source_state import ImmutableSource
@@ -56,7 +55,8 @@ class ArraySource(ImmutableSource):
     decode : {"none", "scale_offset", "aef"}, default="none"
         As in `RasterSource`; scale and offset are the attributes ``scale_factor``, ``add_offset``.
     nodata : float, default=None
-        The number that stands for nothing; by default the array's own ``_FillValue``.
+        The number that stands for nothing; by default the attribute ``_FillValue``. One in the
+        array's encoding has been applied when the array was opened and is not looked at.
 
     Attributes
     ----------
@@ -92,6 +92,8 @@ class ArraySource(ImmutableSource):
     ):
         if decode not in RULES:
             raise ValueError(f"decode must be one of {RULES}, got {decode!r}")
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"array must hold real numbers, got {array.dtype}")
         self.array = array
         self.crs = crs
         self.decode = decode
@@ -212,31 +214,22 @@ class ArraySource(ImmutableSource):
         return str(CRS.from_user_input(given).to_wkt())
 
     def _decoder(self, bands: np.ndarray) -> BandDecoder:
-        """Build the decoder of the bands from what the array's attributes tell."""
-        attrs = {**self.array.encoding, **self.array.attrs}
+        """Build the decoder of the bands from what the array's attributes tell.
+
+        What stands in ``encoding`` has been applied by xarray, the numbers are decoded already.
+        """
+        attrs = self.array.attrs
         nodata = self.nodata
         for name in ("_FillValue", "nodata", "missing_value"):
             nodata = attrs.get(name) if nodata is None else nodata
-        applied = "scale_factor" in self.array.encoding  # xarray has decoded the numbers already
-        scale = 1.0 if applied else float(attrs.get("scale_factor", 1.0))
-        offset = 0.0 if applied else float(attrs.get("add_offset", 0.0))
-        n_bands = len(self.band_names)
-        header = RasterHeader(
-            path=str(self.array.name or "array"),
-            grid=self._grid(),
-            epsg=None,
-            n_bands=n_bands,
-            dtype=str(self.array.dtype),
-            blocks=(1, 1),
-            planar=True,
-            nodata=(nodata,) * n_bands,
-            scales=(scale,) * n_bands,
-            offsets=(offset,) * n_bands,
-            descriptions=self.band_names,
-            masked=False,
-            stamp=(0, 0),
+        return band_decoder(
+            str(self.array.name or "array"),
+            str(self.array.dtype),
+            self.decode,
+            [nodata] * bands.size,
+            [attrs.get("scale_factor", 1.0)] * bands.size,
+            [attrs.get("add_offset", 0.0)] * bands.size,
         )
-        return band_decoder(header, self.decode, bands)
 
 
 class _ArrayReader(WindowedCandidates):

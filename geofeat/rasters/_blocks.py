@@ -9,13 +9,17 @@ import numpy as np
 
 from geofeat.kernels._gather import counting_sort
 
-# Windows are joined until they hold this much, so that small blocks and strips cost few calls.
-_WINDOW_BYTES = 2**23
+# Windows are joined up to this much, so that small blocks and strips cost few calls. A block of an
+# AlphaEarth file holds more by itself.
+_WINDOW_BYTES = 2**24
 _POINTS_PER_TASK = 2**12
 
 
 class BlockLayout(NamedTuple):
-    """How one file is cut: size of raster and block in pixels, bytes of a decoded block."""
+    """How one file is cut: size of raster and block in pixels, bytes of a decoded block.
+
+    ``block_bytes`` counts every band that is decoded for it, also where bands lie apart.
+    """
 
     height: int
     width: int

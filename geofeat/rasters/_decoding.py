@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from geofeat.exceptions import RasterMismatchError
-
-if TYPE_CHECKING:
-    from geofeat.rasters._header import RasterHeader
 
 RULES = ("none", "scale_offset", "aef")
 AEF_NODATA = -128
@@ -28,17 +26,17 @@ class BandDecoder(NamedTuple):
     offsets: np.ndarray
 
     def decode(self, raw: np.ndarray) -> np.ndarray:
-        """Float32 values of raw numbers, shape (bands, k)."""
+        """Float32 values of raw numbers, shape (bands, k); what float32 cannot hold is infinite."""
         if self.tables is not None:
             index = np.ascontiguousarray(raw).view(np.uint8)
             return np.take_along_axis(self.tables, index.astype(np.intp), axis=1)
-        if (self.scales == 1).all() and (self.offsets == 0).all():
-            values = raw.astype(np.float32)
-        else:
-            exact = raw.astype(np.float64) * self.scales[:, None] + self.offsets[:, None]
-            values = exact.astype(np.float32)
-        # A file stores the nodata value rounded to its own type.
         with np.errstate(over="ignore", invalid="ignore"):
+            if (self.scales == 1).all() and (self.offsets == 0).all():
+                values = raw.astype(np.float32)
+            else:
+                exact = raw.astype(np.float64) * self.scales[:, None] + self.offsets[:, None]
+                values = exact.astype(np.float32)
+            # A file stores the nodata value rounded to its own type.
             stored = self.nodata.astype(raw.dtype) if raw.dtype.kind == "f" else self.nodata
         values[raw == stored[:, None]] = np.nan
         return values
@@ -56,28 +54,36 @@ def aef_table() -> np.ndarray:
     return values
 
 
-def band_decoder(header: RasterHeader, rule: str, bands: np.ndarray) -> BandDecoder:
-    """Build the decoder of the chosen bands (int64 positions) of a file under one of `RULES`."""
-    nodata = np.array(
-        [np.nan if header.nodata[b] is None else header.nodata[b] for b in bands], dtype=np.float64
-    )
-    if rule == "scale_offset":
-        scales = np.array([header.scales[b] for b in bands])
-        offsets = np.array([header.offsets[b] for b in bands])
-    else:
-        scales, offsets = np.ones(len(bands)), np.zeros(len(bands))
-    decoder = BandDecoder(None, nodata, scales, offsets)
-    if header.dtype not in ("int8", "uint8"):
+def band_decoder(
+    path: str,
+    dtype: str,
+    rule: str,
+    nodata: Sequence[float | None],
+    scales: Sequence[float],
+    offsets: Sequence[float],
+) -> BandDecoder:
+    """Build the decoder of bands of one type under one of `RULES`; one entry a band.
+
+    Raises
+    ------
+    RasterMismatchError
+        The rule does not go with the type; ``path`` is named.
+    """
+    n_bands = len(nodata)
+    used = (scales, offsets) if rule == "scale_offset" else (np.ones(n_bands), np.zeros(n_bands))
+    empty = [np.nan if number is None else number for number in nodata]
+    decoder = BandDecoder(None, *(np.array(x, dtype=np.float64) for x in (empty, *used)))
+    if dtype not in ("int8", "uint8"):
         if rule == "aef":
             raise RasterMismatchError(
-                header.path,
-                f"holds {header.dtype} numbers, AlphaEarth's rule decodes bytes; numbers that are "
+                path,
+                f"holds {dtype} numbers, AlphaEarth's rule decodes bytes; numbers that are "
                 "decoded already are read with decode='none'",
             )
         return decoder
     if rule == "aef":
-        tables = np.repeat(aef_table()[None], len(bands), axis=0)
+        tables = np.repeat(aef_table()[None], n_bands, axis=0)
     else:
-        stored = np.arange(256, dtype=np.uint8).view(header.dtype)
-        tables = decoder.decode(np.repeat(stored[None], len(bands), axis=0))
+        stored = np.arange(256, dtype=np.uint8).view(dtype)
+        tables = decoder.decode(np.repeat(stored[None], n_bands, axis=0))
     return decoder._replace(tables=np.ascontiguousarray(tables))

@@ -41,7 +41,7 @@ class RasterReader(WindowedCandidates):
     """
 
     def __init__(self, found: Candidates, bands: np.ndarray, rule: str, max_block_bytes: int):
-        layouts = [_layout(header, max_block_bytes) for header in found.files]
+        layouts = [_layout(header, bands.size, max_block_bytes) for header in found.files]
         super().__init__(found.file, found.row, found.col, layouts)
         self._headers: list[RasterHeader] = found.files
         self._bands = bands
@@ -78,7 +78,7 @@ class RasterReader(WindowedCandidates):
                     dataset.get_tag_item(f"BLOCK_SIZE_{j}_{i}", "TIFF", bidx=b) for b in planes
                 ]
                 if virtual:
-                    total += self._layouts[window.file].block_bytes * len(planes)
+                    total += self._layouts[window.file].block_bytes
                 else:  # a block that a sparse file leaves out has no size
                     total += sum(int(size or 0) for size in sizes)
         return total
@@ -90,8 +90,9 @@ class RasterReader(WindowedCandidates):
         which = window.which
         offsets = (self._row[which] - window.row) * window.width + self._col[which] - window.col
         hidden = self._hidden(window, header, offsets)
-        many = which.size > window.height * window.width // 4
-        if header.planar and not many:
+        size = window.height * window.width
+        whole = size * self._bands.size * np.dtype(header.dtype).itemsize <= _BYTES_BEFORE_REOPENING
+        if header.planar and not (whole and which.size > size // 4):
             raw = self._gather_planes(window, header, offsets)
             self._hand_over(sink, which, raw, decoder, hidden)
             return
@@ -155,7 +156,12 @@ class RasterReader(WindowedCandidates):
 
     def _decoder(self, file: int) -> BandDecoder:
         if file not in self._decoders:
-            self._decoders[file] = band_decoder(self._headers[file], self._rule, self._bands)
+            header = self._headers[file]
+            of_bands = (
+                [numbers[b] for b in self._bands]
+                for numbers in (header.nodata, header.scales, header.offsets)
+            )
+            self._decoders[file] = band_decoder(header.path, header.dtype, self._rule, *of_bands)
         return self._decoders[file]
 
     def _dataset(self, file: int) -> Any:
@@ -228,8 +234,8 @@ def read_mask_band(path: str) -> np.ndarray:
     return band
 
 
-def _layout(header: RasterHeader, max_block_bytes: int) -> BlockLayout:
-    """How a file is cut, after a check that a block may be decoded."""
+def _layout(header: RasterHeader, n_bands: int, max_block_bytes: int) -> BlockLayout:
+    """How a file is cut when some bands are read, after a check that a block may be decoded."""
     height, width = header.blocks
     pixel_bytes = np.dtype(header.dtype).itemsize * (1 if header.planar else header.n_bands)
     block_bytes = height * width * pixel_bytes
@@ -239,4 +245,5 @@ def _layout(header: RasterHeader, max_block_bytes: int) -> BlockLayout:
             f"the bound is {max_block_bytes}. Raise it with max_block_bytes={block_bytes}, or "
             "rewrite the file with smaller tiles."
         )
-    return BlockLayout(header.grid.height, header.grid.width, height, width, block_bytes)
+    set_bytes = block_bytes * (n_bands if header.planar else 1)
+    return BlockLayout(header.grid.height, header.grid.width, height, width, set_bytes)

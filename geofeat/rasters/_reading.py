@@ -116,7 +116,11 @@ def _read(
 def _progress_bar(windows: list[BlockWindow], progress: bool | None) -> Any:
     from tqdm import tqdm
 
-    return tqdm(
+    class Bar(tqdm):
+        # The monitor is a daemon thread that outlives the call; short tasks update the bar enough.
+        monitor_interval = 0
+
+    return Bar(
         total=sum(window.blocks for window in windows),
         desc="reading rasters",
         unit="block",
