@@ -72,6 +72,37 @@ def test_scaled_pixels_equal_the_product(n_scales):
     assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("any_missing", [True, False])
+def test_what_is_not_finite_leaves_as_nan(any_missing):
+    """Infinite entries of tables, infinite values and products beyond float32."""
+    values = np.array([[np.inf, 1, 2], [3, 4, -np.inf]], np.float32)
+    tables = np.zeros((2, 256), np.float32)
+    tables[:, :3] = values
+    raw = np.tile(np.arange(3, dtype=np.uint8), (2, 1))
+    stored = np.array([[100, 3], [1, 4], [2, -100]], np.int8)
+    scales = np.full((3, 1), 3e37, np.float32)
+    spare, rows = np.empty((0, 2), np.float32), np.arange(3)
+    for call, products in (
+        (lambda out: scatter_table(raw, tables, rows, out, spare, any_missing), values.T),
+        (lambda out: scatter_values(values, rows, out, spare, any_missing), values.T),
+        (
+            lambda out: (
+                gather_scaled(
+                    stored, scales, rows, np.arange(2), np.inf, rows, out, spare, any_missing
+                )
+                == 0
+            ),
+            np.array([[np.nan, 9e37], [3e37, 1.2e38], [6e37, np.nan]]),
+        ),
+    ):
+        expected = np.where(np.isfinite(products), products, np.nan).astype(np.float32)
+        if any_missing:
+            expected[[0, 2]] = np.nan
+        out = np.full((3, 2), 99, np.float32)
+        assert_array_equal(call(out), [not any_missing, True, not any_missing])
+        assert_allclose(out, expected, rtol=1e-6)
+
+
 def test_rows_become_unit_vectors_and_zeros_and_nan_stay():
     rows = RNG.normal(size=(50, 7)).astype(np.float32)
     rows[3], rows[4] = 0, np.nan
