@@ -9,17 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from geofeat.exceptions import RasterMismatchError
-from geofeat.rasters._alphaearth_index import AlphaEarthIndex
+from geofeat.rasters._alphaearth_index import INDEX_SUFFIXES, AlphaEarthIndex
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
-from geofeat.rasters._decoding import AEF_NODATA
 from geofeat.rasters._header import RasterHeader
 from geofeat.rasters._raster_files import RasterFiles, raster_paths, year_in_path
 from geofeat.rasters._raster_reader import RasterReader
 from geofeat.rasters._source_state import ImmutableSource
 
 N_BANDS = 64
-_INDEX_SUFFIXES = (".parquet", ".gpkg", ".csv")
 
 
 class AlphaEarthSource(ImmutableSource):
@@ -34,15 +32,17 @@ class AlphaEarthSource(ImmutableSource):
     ----------
     path : path-like or sequence of path-like
         A folder of files, a file, a pattern, a list of files, or an index: ``aef_index.parquet``,
-        ``.gpkg``, ``.csv`` or the STAC geoparquet. Without an index, footprints are the rasters'
-        own and years come from the paths, ``.../<year>/<zone>/<name>.tiff``.
+        ``.gpkg``, ``.csv`` or the STAC geoparquet. A folder in which one ``aef_index.*`` lies is
+        read by it unless ``year`` is given. Without an index, years come from the paths,
+        ``.../<year>/<zone>/<name>.tiff``, and each raster serves the points of its own UTM zone
+        only, as in the index; a file named alone serves all that it covers.
     root : path-like, default=None
         Folder below which the ``<year>/<zone>/<name>`` of an index lie. None: the index's folder.
     prefixes : mapping of str to str, default=None
-        Beginnings of an index's paths and what replaces them, such as
+        Folders that an index's paths begin with and the local folders that replace them, such as
         ``{"gs://alphaearth_foundations/": "/data/aef/"}``. Tried before ``root``.
     year : int, default=None
-        Year of all files where their paths do not tell it.
+        Year of all files where their paths do not tell it; an index tells its own.
     max_block_bytes : int, default=2**28
         Largest block that may be decoded; a file with larger ones raises `LimitError`.
 
@@ -123,24 +123,52 @@ class AlphaEarthSource(ImmutableSource):
         return self._found
 
     def _find(self) -> AlphaEarthIndex | RasterFiles:
-        if isinstance(self.path, str | os.PathLike):
-            path = os.fspath(self.path)
-            if Path(path).suffix.lower() in _INDEX_SUFFIXES:
-                root = None if self.root is None else os.fspath(self.root)
-                return AlphaEarthIndex(path, root, dict(self.prefixes or {}), _as_alphaearth)
-        paths = raster_paths(self.path)
-        if self.year is not None:
-            return RasterFiles(paths, [int(self.year)] * len(paths), _as_alphaearth)
-        years = [year_in_path(path) for path in paths]
+        path: str | list[str] = (
+            _in_home(self.path)
+            if isinstance(self.path, str | os.PathLike)
+            else [_in_home(path) for path in self.path]
+        )
+        index = self._index_at(path)
+        if index is not None:
+            if self.year is not None:
+                raise ValueError(f"{index} tells the year of each file, year= has no meaning here")
+            root = None if self.root is None else _in_home(self.root)
+            prefixes = {start: _in_home(to) for start, to in (self.prefixes or {}).items()}
+            return AlphaEarthIndex(index, root, prefixes, _as_alphaearth)
+        if self.root is not None or self.prefixes is not None:
+            raise ValueError("root= and prefixes= tell where the files of an index lie; give one")
+        paths = raster_paths(path)
+        years = [self.year if self.year is not None else year_in_path(file) for file in paths]
         if all(year is None for year in years):
-            return RasterFiles(paths, [NO_LAYER_YEAR] * len(paths), _as_alphaearth)
-        for path, year in zip(paths, years, strict=True):
+            years = [NO_LAYER_YEAR] * len(paths)
+        for file, year in zip(paths, years, strict=True):
             if year is None:
                 raise ValueError(
-                    f"the path {path} tells no year, others do. Give an index, a folder with one "
+                    f"the path {file} tells no year, others do. Give an index, a folder with one "
                     "folder a year, or year= for files of one year."
                 )
-        return RasterFiles(paths, [int(year) for year in years if year is not None], _as_alphaearth)
+        return RasterFiles(
+            paths,
+            [int(year) for year in years if year is not None],
+            _as_alphaearth,
+            own_zone_only=paths != [path],
+        )
+
+    def _index_at(self, path: str | list[str]) -> str | None:
+        """Index that a path names, or the only one in the folder that it names."""
+        if isinstance(path, list):
+            return None
+        if Path(path).suffix.lower() in INDEX_SUFFIXES:
+            return path
+        if self.year is not None or not Path(path).is_dir():
+            return None
+        found = [file for file in Path(path).glob("aef_index.*") if file.suffix in INDEX_SUFFIXES]
+        return str(found[0]) if len(found) == 1 else None
+
+
+def _in_home(path: str | os.PathLike[str]) -> str:
+    """Path with ~ replaced by the home folder."""
+    return os.path.expanduser(os.fspath(path))  # noqa: PTH111 - Path makes s3:/ of s3://
 
 
 def is_alphaearth(header: RasterHeader) -> bool:
@@ -161,4 +189,11 @@ def _as_alphaearth(header: RasterHeader) -> RasterHeader:
             f"has {header.n_bands} {header.dtype} bands, AlphaEarth files {N_BANDS} int8 ones; "
             "RasterSource reads other rasters, numbers decoded before with decode='none'",
         )
-    return header._replace(nodata=(float(AEF_NODATA),) * N_BANDS)
+    for band, name in enumerate(header.descriptions):
+        if name and name != f"A{band:02d}":
+            raise RasterMismatchError(
+                header.path,
+                f"calls its band {band + 1} {name!r}, AlphaEarth files A{band:02d}; RasterSource "
+                "reads other rasters",
+            )
+    return header

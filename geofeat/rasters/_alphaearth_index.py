@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,17 +14,21 @@ from geofeat.exceptions import CorruptFileError, LimitError, SourceError, Unsafe
 from geofeat.rasters._catalogue import Layer
 from geofeat.rasters._footprints import Footprints
 from geofeat.rasters._header import RasterHeader, read_header
-from geofeat.rasters._raster_files import is_remote
+from geofeat.rasters._raster_files import is_remote, local_path
 
 _BOX = ("wgs84_west", "wgs84_south", "wgs84_east", "wgs84_north")
 _GEOMETRY = ("geom", "geometry", "WKT")
 _MAX_ROWS = 50_000_000
+_NAME = re.compile(r"[A-Za-z0-9._+=-]+(/[A-Za-z0-9._+=-]+)*")
+_RASTER_SUFFIXES = (".tif", ".tiff")
+_ZONE = re.compile(r"0*([1-9]\d?)([NS])")
+_SQLITE = b"SQLite format 3\0"
 
 
 class _Rows(NamedTuple):
     """Rows of an index: paths as written, years, zones ("" where untold), boxes, polygons."""
 
-    path: list[str]
+    path: list[Any]
     year: np.ndarray
     zone: np.ndarray
     box: np.ndarray
@@ -39,7 +45,7 @@ class AlphaEarthIndex:
     root : str or None
         Folder of the local mirror; None for the index's own folder.
     prefixes : dict
-        Beginnings of paths and what stands in their place.
+        Folders that paths begin with and the local folders that stand in their place.
     check : callable
         Returns the header of a file to be used, or raises what is wrong with it.
     """
@@ -51,14 +57,21 @@ class AlphaEarthIndex:
         prefixes: dict[str, str],
         check: Callable[[RasterHeader], RasterHeader],
     ):
-        if not Path(path).is_file():
+        if not Path(local_path(path)).is_file():
             raise FileNotFoundError(f"{path} does not exist")
+        if root is not None and not Path(local_path(root)).is_dir():
+            raise FileNotFoundError(f"root {root} is no folder")
         self.path = path
         self._root = Path(root) if root is not None else Path(path).parent
-        self._prefixes = prefixes
+        self._absolute_allowed = root is None
+        self._prefixes = {
+            f"{prefix.rstrip('/')}/" if prefix else "": Path(local_path(folder))
+            for prefix, folder in prefixes.items()
+        }
         self._check = check
         self._layers: dict[int, Layer | None] = {}
         self._headers: dict[str, RasterHeader] = {}
+        self._bases: dict[str, tuple[Path, str]] = {}
         self._years: tuple[int, ...] | None = None
         self._anywhere: Footprints | None = None
 
@@ -72,6 +85,9 @@ class AlphaEarthIndex:
     def header(self, path: str) -> RasterHeader:
         """Header of one file."""
         if path not in self._headers:
+            base, row = self._bases[path]
+            if not Path(path).resolve().is_relative_to(base.resolve()):
+                raise UnsafeFileError(self.path, f"{row} names {path!r}, a link out of {base}")
             self._headers[path] = self._check(read_header(path))
         return self._headers[path]
 
@@ -81,7 +97,7 @@ class AlphaEarthIndex:
             rows = self._read(year, "polygons")
             self._layers[year] = (
                 Layer(
-                    [self.local(path) for path in rows.path],
+                    [self._local(path, f"row {i} of {year}") for i, path in enumerate(rows.path)],
                     rows.zone,
                     Footprints(rows.box, rows.polygon),
                 )
@@ -96,29 +112,47 @@ class AlphaEarthIndex:
             rows = self._read(None, "boxes")
             self._anywhere = Footprints(np.unique(rows.box, axis=0))
         covered = np.zeros(lon.size, dtype=bool)
-        covered[self._anywhere.covering(lon, lat)[0]] = True
+        open_points = np.unique(self._anywhere.covering(lon, lat)[0])
+        for year in self.years:  # polygons are read only where a box holds a point
+            layer = self.layer(year) if open_points.size else None
+            if layer is not None:
+                covered[
+                    open_points[layer.footprints.covering(lon[open_points], lat[open_points])[0]]
+                ] = True
+                open_points = open_points[~covered[open_points]]
         return covered
 
-    def local(self, path: str) -> str:
+    def _local(self, path: Any, row: str) -> str:
         """Where a file of the index lies on this machine.
 
-        A prefix the user gave is exchanged. Otherwise an absolute local path stays, a relative one
-        starts at the root, and of a remote one the last three parts, year/zone/name, do.
+        A prefix the user gave is exchanged. Otherwise a relative path starts at the root, and of a
+        remote one the last three parts, year/zone/name, do. Absolute paths count where no root was
+        given.
         """
-        for prefix, replacement in self._prefixes.items():
+        if not isinstance(path, str) or not path:
+            raise CorruptFileError(self.path, f"{row} has no path")
+        base, name = self._root, path
+        for prefix, folder in self._prefixes.items():
             if path.startswith(prefix):
-                return replacement + path.removeprefix(prefix)
-        if is_remote(path):
-            parts = path.split("/")[-3:]
-        elif Path(path).is_absolute():
-            return path
+                base, name = folder, path.removeprefix(prefix).lstrip("/")
+                break
         else:
-            parts = list(Path(path).parts)
-        if ".." in parts:
+            if is_remote(path):
+                name = "/".join(path.split("://")[-1].strip("/").split("/")[-3:])
+            elif (
+                Path(path).is_absolute() and self._absolute_allowed and ".." not in Path(path).parts
+            ):
+                base, name = Path(path).parent, Path(path).name
+        unsafe = not _NAME.fullmatch(name) or any(part in (".", "..") for part in name.split("/"))
+        if unsafe or max(map(len, name.split("/"))) > 255 or len(name) > 1024:
             raise UnsafeFileError(
-                self.path, f"names {path!r}, which leaves the folder of the files"
+                self.path, f"{row} names {path!r}, which is no plain name below the root"
             )
-        return str(self._root.joinpath(*parts))
+        if not name.lower().endswith(_RASTER_SUFFIXES):
+            raise UnsafeFileError(self.path, f"{row} names {path!r}, which is no .tif or .tiff")
+        local = f"{base}/{name}"
+        self._bases[local] = base, row
+        return local
 
     def _read(self, year: int | None, footprints: str) -> _Rows:
         """Rows of one year or of all; with footprints "none" only the years are filled in.
@@ -126,26 +160,31 @@ class AlphaEarthIndex:
         "boxes" leaves polygons out where the index has both.
         """
         try:
-            frame = _READERS[Path(self.path).suffix.lower()](self.path, year, footprints)
-        except (SourceError, LimitError, OSError):
+            return self._rows(year, footprints)
+        except (SourceError, LimitError):
             raise
         except Exception as error:  # pyarrow, pyogrio and shapely each have errors of their own
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise CorruptFileError(self.path, f"cannot be read as an index: {error}") from error
-        if "href" in frame and "path" not in frame:
-            frame = {**frame, "path": frame["href"]}
+
+    def _rows(self, year: int | None, footprints: str) -> _Rows:
+        frame = _READERS[Path(self.path).suffix.lower()](self.path, year, footprints)
         years = _years_of(frame, self.path)
-        keep = np.ones(years.size, dtype=bool) if year is None else years == year
+        if year is not None:
+            kept = np.flatnonzero(years == year)
+            frame = {name: [values[i] for i in kept] for name, values in frame.items()}
+            years = years[kept]
         if footprints == "none":
-            return _Rows([], years[keep], np.empty(0), np.empty((0, 4)), None)
-        polygon = _polygons_of(frame)
-        box = _boxes_of(frame, polygon, self.path)
-        zone = np.array(frame.get("utm_zone", [""] * years.size), dtype=object)
+            return _Rows([], years, np.empty(0), np.empty((0, 4)), None)
+        polygon = _polygons_of(frame, self.path)
+        zones = [_zone_name(zone) for zone in frame.get("utm_zone", [""] * years.size)]
         return _Rows(
-            [str(p) for p, kept in zip(frame["path"], keep, strict=True) if kept],
-            years[keep],
-            zone[keep],
-            box[keep],
-            None if polygon is None else polygon[keep],
+            frame["path"] if "path" in frame else frame["href"],
+            years,
+            np.array(zones, dtype=object),
+            _boxes_of(frame, polygon, self.path),
+            polygon,
         )
 
 
@@ -163,7 +202,7 @@ def _read_parquet(path: str, year: int | None, footprints: str) -> dict[str, Any
             wanted += ["path", *_footprint_columns(names, footprints)]
         _require(names, wanted, path)
         filters = None if year is None else [("year", "==", year)]
-        return _plain(pq.read_table(path, columns=wanted, filters=filters))
+        return _in_degrees(_plain(pq.read_table(path, columns=wanted, filters=filters)), file)
     wanted = ["datetime"]
     if footprints != "none":
         assets = "assets" if "assets" in names else "assets.data.href"
@@ -175,6 +214,27 @@ def _read_parquet(path: str, year: int | None, footprints: str) -> dict[str, Any
             [item["data"]["href"] for item in frame.pop("assets")]
             if "assets" in frame
             else frame.pop("assets.data.href")
+        )
+    return _in_degrees(frame, file)
+
+
+def _in_degrees(frame: dict[str, Any], file: Any) -> dict[str, Any]:
+    """Project footprints that a GeoParquet file says are in another CRS than lon, lat."""
+    import shapely
+    from pyproj import CRS, Transformer
+
+    geo = json.loads((file.schema_arrow.metadata or {}).get(b"geo", b"{}"))
+    for name, column in geo.get("columns", {}).items():
+        if name not in frame or column.get("crs") is None:
+            continue
+        crs = CRS.from_user_input(column["crs"])
+        if crs.equals("EPSG:4326", ignore_axis_order=True) or crs == CRS("OGC:CRS84"):
+            continue
+        to_degrees = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+        frame[name] = list(
+            shapely.transform(
+                shapely.from_wkb(frame[name]), to_degrees.transform, interleaved=False
+            )
         )
     return frame
 
@@ -214,16 +274,21 @@ def _read_csv(path: str, year: int | None, footprints: str) -> dict[str, Any]:
 def _read_geopackage(path: str, year: int | None, footprints: str) -> dict[str, Any]:
     import geopandas
 
+    with Path(path).open("rb") as file:  # GDAL would try all its drivers, whatever the suffix
+        if file.read(len(_SQLITE)) != _SQLITE:
+            raise CorruptFileError(path, "is no geopackage")
     where = None if year is None else f"year = {int(year)}"
     frame = geopandas.read_file(path, where=where, ignore_geometry=footprints == "none")
     _require(list(frame.columns), ["year", "path"], path)
     columns = {name: frame[name].tolist() for name in frame.columns if name != "geometry"}
     if footprints != "none":
-        columns["geometry"] = list(frame.geometry)
+        footprint = frame.geometry if frame.crs is None else frame.geometry.to_crs("EPSG:4326")
+        columns["geometry"] = list(footprint)
     return columns
 
 
 _READERS = {".parquet": _read_parquet, ".csv": _read_csv, ".gpkg": _read_geopackage}
+INDEX_SUFFIXES = tuple(_READERS)
 
 
 def _require(names: list[str], wanted: list[str], path: str) -> None:
@@ -235,35 +300,62 @@ def _require(names: list[str], wanted: list[str], path: str) -> None:
 
 
 def _years_of(frame: dict[str, Any], path: str) -> np.ndarray:
-    if "year" in frame:
-        years = frame["year"]
-    else:
-        years = [None if date is None else int(str(date)[:4]) for date in frame["datetime"]]
-    if any(year is None for year in years):
-        raise CorruptFileError(path, f"row {list(years).index(None)} has no year")
-    return np.array(years, dtype=np.int64)
+    name = "year" if "year" in frame else "datetime"
+    years = np.empty(len(frame[name]), dtype=np.int64)
+    for row, value in enumerate(frame[name]):
+        try:
+            years[row] = int(value if name == "year" else str(value)[:4])
+        except (TypeError, ValueError) as error:
+            raise CorruptFileError(path, f"row {row} has no year but {value!r}") from error
+    return years
 
 
-def _polygons_of(frame: dict[str, Any]) -> np.ndarray | None:
+def _zone_name(zone: Any) -> str:
+    """Zone spelled as "1N", however the index does; "" where it tells none."""
+    match = _ZONE.fullmatch(str(zone).strip().upper())
+    return match.group(1) + match.group(2) if match else ""
+
+
+def _polygons_of(frame: dict[str, Any], path: str) -> np.ndarray | None:
     import shapely
 
     for name in _GEOMETRY:
         values = frame.get(name)
         if not values or any(value is None for value in values):
             continue
-        if isinstance(values[0], bytes):
-            return np.asarray(shapely.from_wkb(values), dtype=object)
-        if isinstance(values[0], str):
-            return np.asarray(shapely.from_wkt(values), dtype=object)
-        return np.array(values, dtype=object)
+        if not isinstance(values[0], bytes | str):
+            return np.array(values, dtype=object)
+        read = shapely.from_wkb if isinstance(values[0], bytes) else shapely.from_wkt
+        polygons = np.asarray(read(values, on_invalid="ignore"), dtype=object)
+        bad = np.flatnonzero(shapely.is_missing(polygons))
+        if bad.size:
+            raise CorruptFileError(path, f"row {bad[0]} has an unreadable footprint in {name}")
+        return polygons
     return None
 
 
 def _boxes_of(frame: dict[str, Any], polygon: np.ndarray | None, path: str) -> np.ndarray:
+    """West, south, east, north of (n, 4) footprints; those over 180 degrees wide turned around.
+
+    No file is that wide: the box of one across the antimeridian was taken of jumping longitudes.
+    """
     import shapely
 
-    if all(name in frame for name in _BOX):
-        return np.array([frame[name] for name in _BOX], dtype=np.float64).T
-    if polygon is None:
+    if polygon is not None:
+        return np.asarray(shapely.bounds(polygon))
+    if not all(name in frame for name in _BOX):
         raise CorruptFileError(path, "has neither footprints nor the columns wgs84_west to north")
-    return np.asarray(shapely.bounds(polygon))
+    boxes = np.empty((len(frame[_BOX[0]]), 4))
+    for row, box in enumerate(zip(*(frame[name] for name in _BOX), strict=True)):
+        try:
+            boxes[row] = box
+        except (TypeError, ValueError) as error:
+            raise CorruptFileError(path, f"row {row} has the box {box}") from error
+    bad = ~(np.abs(boxes) <= (360, 90, 360, 90)).all(axis=1) | (boxes[:, 1] > boxes[:, 3])
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise CorruptFileError(path, f"row {row} has the box {boxes[row].tolist()}")
+    width = boxes[:, 2] - boxes[:, 0]
+    across = (width > 180) & (width < 360)
+    boxes[across] = boxes[across][:, [2, 1, 0, 3]]
+    return boxes

@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from geofeat.exceptions import CorruptFileError, SourceError
-from geofeat.rasters._projection import PixelGrid
+from geofeat.rasters._projection import PixelGrid, project
 
 
 class RasterHeader(NamedTuple):
@@ -61,8 +63,9 @@ def read_header(path: str) -> RasterHeader:
     CorruptFileError
         The file cannot be opened, or its bands differ in type or block shape.
     SourceError
-        It has no CRS or no geotransform.
+        It has no CRS, one without a place on Earth, or no geotransform.
     """
+    from pyproj.exceptions import ProjError
     from rasterio.enums import Interleaving, MaskFlags
 
     stamp = file_stamp(path)
@@ -71,6 +74,13 @@ def read_header(path: str) -> RasterHeader:
             raise SourceError(
                 path, "has no coordinate reference system; write one with gdal_edit -a_srs EPSG:..."
             )
+        crs = dataset.crs.to_wkt()
+        try:
+            project(np.zeros(1), np.zeros(1), crs)
+        except ProjError as error:
+            raise SourceError(
+                path, f"has a coordinate reference system without a place on Earth: {error}"
+            ) from error
         transform = tuple(dataset.transform)[:6]
         determinant = transform[0] * transform[4] - transform[1] * transform[3]
         if not math.isfinite(determinant) or determinant == 0 or dataset.transform.is_identity:
@@ -84,7 +94,7 @@ def read_header(path: str) -> RasterHeader:
         flags = dataset.mask_flag_enums[0]
         return RasterHeader(
             path=path,
-            grid=PixelGrid(dataset.crs.to_wkt(), transform, dataset.width, dataset.height),
+            grid=PixelGrid(crs, transform, dataset.width, dataset.height),
             epsg=dataset.crs.to_epsg(),
             n_bands=dataset.count,
             dtype=dataset.dtypes[0],

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rasterio
@@ -22,7 +21,6 @@ from geofeat.exceptions import (
     CoverageWarning,
     RasterMismatchError,
     SourceError,
-    UnsafeFileError,
 )
 from geofeat.rasters._decoding import aef_table
 from tests.rasters.conftest import block_planes, seam_truth
@@ -33,43 +31,13 @@ from tests.rasters.writers import (
     random_points_in,
     to_lonlat,
     write_alphaearth,
+    write_index,
     write_raster,
 )
 
 
 def sampler(source, **parameters):
     return EmbeddingRasterSampler(source, **{"on_missing": "nan", "progress": False, **parameters})
-
-
-def write_index(seam, kind, folder):
-    """The index in one of its forms; returns its path."""
-    folder.mkdir(exist_ok=True)
-    path = folder / f"aef_index.{kind.split('-')[-1]}"
-    frame = seam.index
-    if kind == "gpkg":
-        frame.to_file(path, driver="GPKG")
-    elif kind == "csv":
-        plain = pd.DataFrame(frame.drop(columns="geom"))
-        plain.insert(0, "WKT", frame.geom.to_wkt())
-        plain.to_csv(path, index=False)
-    elif kind == "boxes-parquet":
-        pd.DataFrame(frame.drop(columns="geom")).to_parquet(path)
-    elif kind == "stac-parquet":
-        table = pa.table(
-            {
-                "id": [p.split("/")[-1] for p in frame.path],
-                "geometry": list(shapely.to_wkb(frame.geom)),
-                "datetime": pd.to_datetime(frame.year.astype(str) + "-01-01", utc=True),
-                "assets": [
-                    {"data": {"href": p.replace("gs://alphaearth_foundations", "s3://mirror")}}
-                    for p in frame.path
-                ],
-            }
-        )
-        pq.write_table(table, path)
-    else:
-        frame.to_parquet(path)
-    return path
 
 
 INDEX_KINDS = ["parquet", "boxes-parquet", "stac-parquet", "gpkg", "csv"]
@@ -100,23 +68,78 @@ def test_points_at_a_seam_are_served_by_the_zone_that_owns_them(seam, seam_point
     assert (reasons == "nodata").sum() > 5
 
 
-def test_a_folder_serves_the_own_zone_first_and_the_overhang_where_that_is_empty(seam, seam_points):
-    years = np.where(np.arange(400) % 2, 2022, 2023)
-    truth, reasons = seam_truth(seam, seam_points, years, by_footprint=False)
-    values, info = sampler(AlphaEarthSource(seam.root), year=years).sample(
-        seam_points, return_info=True
-    )
-    assert_array_equal(values, truth)
-    assert_array_equal(info.reason.astype(object), reasons)
-    assert_array_equal(info.year, years)
-    ok = info.reason == "ok"
-    overhang = np.array(
-        [
-            f"/{int((lon + 180) // 6) + 1}N/" not in file
-            for lon, file in zip(seam_points[ok, 0], info.file[ok], strict=True)
-        ]
-    )
-    assert 0 < overhang.sum() < ok.sum() / 2
+def test_a_folder_answers_as_its_index_does(seam, seam_points, tmp_path):
+    """Overhang of a neighbouring zone serves no point, even where the owner's file is missing."""
+    for gone in ((), ("33N",)):
+        folder = tmp_path / f"without{len(gone)}" / "annual"
+        shutil.copytree(seam.root, folder)
+        for zone in gone:
+            for file in folder.glob(f"*/{zone}/*.tiff"):
+                file.unlink()
+        for year in (2022, 2023):
+            truth, reasons = seam_truth(seam, seam_points, [year] * 400, by_footprint=True)
+            lost = (seam_points[:, 0] >= 12) & bool(gone)
+            truth[lost], reasons[lost] = np.nan, "no_coverage"
+            values, info = sampler(AlphaEarthSource(folder), year=year).sample(
+                seam_points, return_info=True
+            )
+            assert_array_equal(values, truth)
+            assert_array_equal(info.reason.astype(object), reasons)
+    # A file named alone serves all that it covers.
+    near = seam.files[0]
+    alone = sampler(near.path).transform([[12.0002, 47.0]])
+    x, y = from_lonlat(12.0002, 47.0, near.epsg)
+    pixel = near.stored[:, int((y - near.south) // 10), int((x - near.west) // 10)]
+    assert_array_equal(alone[0], alphaearth_values(pixel))
+
+
+def test_an_index_lying_in_a_folder_is_read(seam, seam_points, tmp_path):
+    folder = tmp_path / "annual"
+    shutil.copytree(seam.root, folder)
+    index = write_index(seam, "parquet", folder)
+    # An index of 2022 alone: the folder's other year is not on hand then.
+    seam.index[seam.index.year == 2022].to_parquet(index)
+    assert AlphaEarthSource(folder).years == (2022,)
+    truth, _ = seam_truth(seam, seam_points, [2022] * 400, by_footprint=True)
+    assert_array_equal(sampler(AlphaEarthSource(folder), year=2022).transform(seam_points), truth)
+    write_index(seam, "csv", folder)  # two: none is preferred
+    assert AlphaEarthSource(folder).years == (2022, 2023)
+
+
+def test_where_zones_are_widened_both_zones_may_serve(tmp_path):
+    """West of Norway, 3 to 6 degrees east, the standard grid has zone 32 in place of 31."""
+    truth = {}
+    for lat in (50.0, 60.0):
+        x, y = from_lonlat(5.99, lat, 32632)
+        west, south = round(x, -1) - 320, round(y, -1) - 320
+        stored = random_bytes(int(lat), (64, 64, 64))
+        write_alphaearth(
+            tmp_path / "2020" / "32N" / f"{int(lat)}.tiff",
+            stored,
+            epsg=32632,
+            west=west,
+            south=south,
+        )
+        truth[lat] = alphaearth_values(stored[:, int((y - south) // 10), int((x - west) // 10)])
+    values = sampler(AlphaEarthSource(tmp_path)).transform([[5.99, 50.0], [5.99, 60.0]])
+    assert np.isnan(values[0]).all()
+    assert_array_equal(values[1], truth[60.0])
+
+
+def test_parameters_without_a_meaning_are_refused(seam, tmp_path, monkeypatch):
+    index = write_index(seam, "parquet", tmp_path)
+    with pytest.raises(ValueError, match="year= has no meaning"):
+        _ = AlphaEarthSource(index, year=2022).years
+    for given in ({"root": seam.root}, {"prefixes": {"gs://x/": "/x"}}):
+        with pytest.raises(ValueError, match="of an index"):
+            _ = AlphaEarthSource(seam.root, **given).years
+    with pytest.raises(FileNotFoundError, match="mistyped"):
+        _ = AlphaEarthSource(index, root=tmp_path / "mistyped").years
+    with pytest.raises(SourceError, match="not a local file"):
+        _ = AlphaEarthSource("s3://bucket/aef_index.parquet").years
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert AlphaEarthSource("~/aef_index.parquet", root="~").years == (2022, 2023)
+    assert AlphaEarthSource(index, prefixes={"gs://x": "~"}).years == (2022, 2023)
 
 
 def test_file_row_and_column_lead_back_to_the_value(seam, seam_points):
@@ -271,14 +294,6 @@ def test_prefixes_and_relative_paths_lead_to_the_files(seam, seam_points, tmp_pa
         (seam.root / "relative.parquet").unlink()
 
 
-def test_an_index_cannot_lead_out_of_its_root(seam, tmp_path):
-    for path in ("../../secret.tiff", "gs://bucket/../x/y.tiff"):
-        frame = seam.index.assign(path=path)
-        frame.to_parquet(tmp_path / "hostile.parquet")
-        with pytest.raises(UnsafeFileError, match="leaves the folder"):
-            sampler(AlphaEarthSource(tmp_path / "hostile.parquet"), year=2022).transform([[12, 47]])
-
-
 def test_only_the_asked_year_of_a_parquet_index_is_read(seam, tmp_path, monkeypatch):
     index = write_index(seam, "parquet", tmp_path)
     asked = []
@@ -398,6 +413,15 @@ def test_files_of_another_kind_are_refused(tmp_path):
         transform=Affine(10, 0, 500000, 0, 10, 5200000),
     )
     with pytest.raises(RasterMismatchError, match="64 int8"):
+        sampler(AlphaEarthSource(path)).transform([[9.0005, 46.95]])
+    path = write_raster(
+        tmp_path / "other_names.tif",
+        np.ones((64, 16, 16), np.int8),
+        crs="EPSG:32632",
+        transform=Affine(10, 0, 500000, 0, 10, 5200000),
+        names=["A00", "B01"],
+    )
+    with pytest.raises(RasterMismatchError, match="band 2 'B01'"):
         sampler(AlphaEarthSource(path)).transform([[9.0005, 46.95]])
     (tmp_path / "i.csv").write_text("a,b\n1,2\n")
     with pytest.raises(CorruptFileError, match="lacks year"):

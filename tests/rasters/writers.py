@@ -1,7 +1,11 @@
 """Small files in the true formats, written independently of the package."""
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import rasterio
+import shapely
 from affine import Affine
 from pyproj import Transformer
 from rasterio.warp import transform_bounds
@@ -47,6 +51,37 @@ def write_alphaearth(path, stored, *, epsg, west, south, **profile):
         BIGTIFF="YES",
         **profile,
     )
+
+
+def write_index(seam, kind, folder):
+    """The index in one of its forms; returns its path."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"aef_index.{kind.split('-')[-1]}"
+    frame = seam.index
+    if kind == "gpkg":
+        frame.to_file(path, driver="GPKG")
+    elif kind == "csv":
+        plain = pd.DataFrame(frame.drop(columns="geom"))
+        plain.insert(0, "WKT", frame.geom.to_wkt())
+        plain.to_csv(path, index=False)
+    elif kind == "boxes-parquet":
+        pd.DataFrame(frame.drop(columns="geom")).to_parquet(path)
+    elif kind == "stac-parquet":
+        table = pa.table(
+            {
+                "id": [p.split("/")[-1] for p in frame.path],
+                "geometry": list(shapely.to_wkb(frame.geom)),
+                "datetime": pd.to_datetime(frame.year.astype(str) + "-01-01", utc=True),
+                "assets": [
+                    {"data": {"href": p.replace("gs://alphaearth_foundations", "s3://mirror")}}
+                    for p in frame.path
+                ],
+            }
+        )
+        pq.write_table(table, path)
+    else:
+        frame.to_parquet(path)
+    return path
 
 
 def alphaearth_values(stored):
