@@ -163,7 +163,9 @@ def local_path(path: str) -> str:
     """Return the path unless it names a place that only a network reaches."""
     if _REMOTE.match(path):
         raise SourceError(
-            path, "is not a local file; copy it here, or map it with root= or prefixes="
+            path,
+            "is not a local file; copy it here. What an index names is found in the copies by "
+            "AlphaEarthSource(index, root=...) or prefixes=",
         )
     return path
 

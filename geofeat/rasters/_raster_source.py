@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from geofeat._columns import describe_rows
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
 from geofeat.rasters._decoding import RULES
 from geofeat.rasters._raster_files import RasterFiles, raster_paths
 from geofeat.rasters._raster_reader import RasterReader
 from geofeat.rasters._source_state import ImmutableSource
+from geofeat.rasters._years import row_years
 
 OVERLAPS = ("first", "interior", "mean")
 
@@ -31,8 +33,8 @@ class RasterSource(ImmutableSource):
         pattern with ``*``, a list of those; a mapping from year to one of those; a data frame with
         a column ``path`` and, if layers have years, ``year``.
     year : int or sequence of int, default=None
-        Calendar year of all files, or of each. None: the layers carry no year, or ``paths`` tells
-        it.
+        Calendar year (or a date in it) of all files, or of each. None: the layers carry no year,
+        or ``paths`` tells it.
     decode : {"none", "scale_offset", "aef"}, default="none"
         "none" takes the stored numbers, "scale_offset" applies the scale and offset that the file
         gives for each band, "aef" de-quantises AlphaEarth bytes. Nodata becomes NaN before.
@@ -139,9 +141,11 @@ class RasterSource(ImmutableSource):
 
     def _given_years(self, n_paths: int) -> list[int]:
         """``year`` for each path."""
-        if self.year is None or isinstance(self.year, int | np.integer):
-            return [NO_LAYER_YEAR if self.year is None else int(self.year)] * n_paths
-        years = [int(year) for year in self.year]
+        if self.year is None:
+            return [NO_LAYER_YEAR] * n_paths
+        if np.ndim(self.year) == 0:
+            return _known_years([self.year], "year") * n_paths
+        years = _known_years(self.year, "year")
         if len(years) != n_paths:
             raise ValueError(f"{n_paths} rasters but {len(years)} years were given")
         return years
@@ -154,7 +158,15 @@ class RasterSource(ImmutableSource):
             return paths, self._given_years(len(paths))
         if self.year is not None:
             raise ValueError("the column year already tells the years: leave year=None")
-        years = [int(year) for year in frame["year"]]
+        years = _known_years(frame["year"], "the column year")
         if len(years) != len(paths):
             raise ValueError("each row of a frame of rasters must name one file")
         return paths, years
+
+
+def _known_years(values: Any, what: str) -> list[int]:
+    years = row_years(values, what)
+    missing = years == NO_LAYER_YEAR
+    if missing.any():
+        raise ValueError(f"{what} is missing in {describe_rows(missing)}: each raster needs one")
+    return list(years.tolist())

@@ -99,7 +99,8 @@ def _shortened(years: list[Any] | tuple[Any, ...]) -> str:
 def _year_column(name: str, X: Any) -> Any:
     names = frame_names(X) or []
     if name not in names:
-        raise ValueError(f"year={name!r} names no column of X")
+        has = f"its columns are {names}" if names else f"a {type(X).__name__} has none"
+        raise ValueError(f"year={name!r} names no column of X, {has}")
     if name in names[:2] and not is_geometry(X):
         raise ValueError(
             f"year={name!r} is one of the first two columns of X, which are read as longitude and "

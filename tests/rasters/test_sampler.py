@@ -42,7 +42,7 @@ def sampler(source, **parameters):
 @pytest.fixture
 def inside(seam, seam_points):
     """Points with a value in 2022, and the values."""
-    truth, reasons = seam_truth(seam, seam_points, [2022] * 400, by_footprint=False)
+    truth, reasons = seam_truth(seam, seam_points, [2022] * 400, by_footprint=True)
     return seam_points[reasons == "ok"], truth[reasons == "ok"]
 
 
@@ -136,7 +136,7 @@ def test_unit_length_on_request(source, inside):
 def test_what_is_said_about_missing_rows(seam, seam_points):
     west = SimpleNamespace(files=[file for file in seam.files if file.zone == "32N"])
     source = AlphaEarthSource([file.path for file in west.files])
-    _, reasons = seam_truth(west, seam_points, [2023] * 400, by_footprint=False)
+    _, reasons = seam_truth(west, seam_points, [2023] * 400, by_footprint=True)
     lost = reasons != "ok"
     X = np.concatenate([seam_points, [[np.nan, 47.0]]])
     with pytest.warns(CoverageWarning, match=rf"no value for {lost.sum()} of 401 rows") as caught:
@@ -329,7 +329,7 @@ def test_a_geodataframe_with_a_year_column_passes_cross_validation(source, insid
         ({"bands": [64]}, "from 0 to 63"),
         ({"bands": ["A00", 0]}, "none twice"),
         ({"year": None}, "2022, 2023"),
-        ({"year": "survey"}, "names no column"),
+        ({"year": "survey"}, "names no column of X, a list has none"),
         ({"year": [2022, 2022]}, "different years"),
         ({"year": np.array([2022, 2023])}, "holds 2 values, X has 1 rows"),
         ({"year": np.array([20220615])}, "no years"),
@@ -415,6 +415,8 @@ def test_years_of_a_series_are_paired_by_position_only_where_its_index_is_that_o
 def test_a_year_that_would_be_read_as_a_coordinate_is_refused(source, inside):
     points, truth = inside
     frame = pd.DataFrame({"survey": 2022, "lon": points[:, 0], "lat": points[:, 1]})
+    with pytest.raises(ValueError, match=r"its columns are \['survey', 'lon', 'lat'\]"):
+        sampler(source, year="Survey").transform(frame)
     with pytest.raises(ValueError, match="'survey' is one of the first two columns"):
         sampler(source, year="survey").transform(frame)
     geometries = gpd.GeoDataFrame(

@@ -253,8 +253,12 @@ def test_years_of_files(tmp_path):
     for twice in (frame, paths):
         with pytest.raises(ValueError, match="already tell"):
             RasterSource(twice, year=2020).years  # noqa: B018
+    with pytest.raises(ValueError, match=r"column year is missing in 1 of 2 rows \(1\)"):
+        RasterSource(frame.assign(year=[2020, None])).years  # noqa: B018
+    assert RasterSource(paths[2020], year=2020.0).years == (2020,)
     for source in (
-        RasterSource(frame[["path"]], year=[2020, 2021]),
+        RasterSource(frame[["path"]], year=[2020.0, pd.Timestamp("2021-03-01")]),
+        RasterSource(frame.assign(year=pd.to_datetime(["2020-01-01", "2021-12-31"]))),
         RasterSource(paths),
         RasterSource(list(paths.values()), year=[2020, 2021]),
         RasterSource(frame),
