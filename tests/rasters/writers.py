@@ -153,3 +153,11 @@ def pixel_of(transform, x, y):
     return int(np.floor((x - transform.c) / transform.a)), int(
         np.floor((y - transform.f) / transform.e)
     )
+
+
+def random_pixels(n, height, width, transform, epsg=32632, seed=0):
+    """Places inside pixels, clear of their edges: lon, lat, row, col."""
+    rng = np.random.default_rng(seed)
+    row, col = rng.integers(0, height, n), rng.integers(0, width, n)
+    x, y = place_of(transform, col + rng.uniform(0.05, 0.95, n), row + rng.uniform(0.05, 0.95, n))
+    return to_lonlat(x, y, epsg), row, col
