@@ -19,7 +19,8 @@ from geofeat.rasters._raster_files import is_remote, local_path
 _BOX = ("wgs84_west", "wgs84_south", "wgs84_east", "wgs84_north")
 _GEOMETRY = ("geom", "geometry", "WKT")
 _MAX_ROWS = 50_000_000
-_NAME = re.compile(r"[A-Za-z0-9._+=-]+(/[A-Za-z0-9._+=-]+)*")
+_PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._+=-]{1,255}"
+_NAME = re.compile(f"{_PART}(?:/{_PART})*")
 _RASTER_SUFFIXES = (".tif", ".tiff")
 _ZONE = re.compile(r"0*([1-9]\d?)([NS])")
 _SQLITE = b"SQLite format 3\0"
@@ -143,8 +144,7 @@ class AlphaEarthIndex:
                 Path(path).is_absolute() and self._absolute_allowed and ".." not in Path(path).parts
             ):
                 base, name = Path(path).parent, Path(path).name
-        unsafe = not _NAME.fullmatch(name) or any(part in (".", "..") for part in name.split("/"))
-        if unsafe or max(map(len, name.split("/"))) > 255 or len(name) > 1024:
+        if not _NAME.fullmatch(name) or len(name) > 1024:
             raise UnsafeFileError(
                 self.path, f"{row} names {path!r}, which is no plain name below the root"
             )
@@ -178,11 +178,12 @@ class AlphaEarthIndex:
         if footprints == "none":
             return _Rows([], years, np.empty(0), np.empty((0, 4)), None)
         polygon = _polygons_of(frame, self.path)
-        zones = [_zone_name(zone) for zone in frame.get("utm_zone", [""] * years.size)]
+        zones = frame.get("utm_zone", [""] * years.size)
+        named = {zone: _zone_name(zone) for zone in set(zones)}
         return _Rows(
             frame["path"] if "path" in frame else frame["href"],
             years,
-            np.array(zones, dtype=object),
+            np.array([named[zone] for zone in zones], dtype=object),
             _boxes_of(frame, polygon, self.path),
             polygon,
         )
