@@ -45,7 +45,7 @@ def run_demo(
     output: Path,
     *,
     n_plots: int | None = None,
-    n_trees: int = 64,
+    n_trees: int = 32,
     n_splits: int = 5,
     progress: bool = True,
 ) -> DemoResult:
@@ -57,7 +57,7 @@ def run_demo(
         Folder for the table (CSV) and the figure (PNG).
     n_plots : int, default=None
         Number of plots to use, None for all.
-    n_trees : int, default=64
+    n_trees : int, default=32
         Trees of a forest.
     n_splits : int, default=5
         Folds of each cross-validation.
