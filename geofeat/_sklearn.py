@@ -10,18 +10,14 @@ from sklearn.utils._array_api import (
     supported_float_dtypes,
 )
 from sklearn.utils._param_validation import (
-    Hidden,
     Interval,
-    Options,
     StrOptions,
     validate_parameter_constraints,
 )
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 
 __all__ = [
-    "Hidden",
     "Interval",
-    "Options",
     "StrOptions",
     "_fit_context",
     "check_feature_names_in",

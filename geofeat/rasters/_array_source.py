@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -247,17 +246,6 @@ class _ArrayReader(WindowedCandidates):
         block_bytes = height * width * array.dtype.itemsize * bands.size
         layout = BlockLayout(array.shape[2], array.shape[3], height, width, block_bytes)
         super().__init__(found.file, found.row, found.col, [layout] * len(found.files))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Files behind an array are its owner's to close."""
 
     def stored_bytes(self, window: BlockWindow) -> int:
         """Count decoded bytes of the chunks; of an array in memory, those of the points."""

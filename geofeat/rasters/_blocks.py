@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -73,6 +74,20 @@ class WindowedCandidates:
             + (row // cut[file, 2]) * self._columns[file]
             + col // cut[file, 3]
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened: nothing, unless a reader says otherwise."""
 
     def windows(self, which: np.ndarray) -> list[BlockWindow]:
         """Windows that cover every block of the candidates ``which`` once, and no other block.

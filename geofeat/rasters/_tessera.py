@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -284,17 +283,6 @@ class _TileReader(WindowedCandidates):
         self._bands = bands
         self._limit = limit
         self.beyond_limit: list[tuple[str, int]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing stays open: maps go with the last reference to them."""
 
     def stored_bytes(self, window: BlockWindow) -> int:
         """Bytes of the pixels and scales of a window's points, each pixel once."""
