@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "geofeat"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = {"encoders", "embedders", "rasters", "learners", "evaluation", "datasets"}
 OPTIONAL = {"torch", "geopandas", "rasterio", "xarray", "matplotlib", "pyarrow", "pandas", "polars"}
-PRIVATE_SKLEARN = re.compile(r"sklearn(\.\w+)*\._|sklearn\S* import _")
+PRIVATE_SKLEARN = re.compile(r"(?<!_)sklearn(\.\w+)*\._|(?<!_)sklearn\S* import _")
 
 
 def file_id(path):

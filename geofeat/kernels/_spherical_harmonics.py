@@ -28,13 +28,13 @@ from geofeat.kernels._jit import njit
 from geofeat.kernels._lanes import (
     LANES,
     copysign,
-    floor,
     load,
     multiply_add,
     splat,
     store,
     store_transposed,
 )
+from geofeat.kernels._sine import sine_and_cosine_of_degrees
 
 # Q(l, m) grows like (1 + sqrt(2))**l at the poles and would overflow from degree 800 on.
 MAX_DEGREE = 700
@@ -138,43 +138,6 @@ def _step_table(degree: int, convention: str, decay: float) -> np.ndarray:
 
 
 @njit()
-def _sine_and_cosine(degrees: Any) -> Any:
-    """Sine, cosine and 1 - abs(sine) of an angle in degrees.
-
-    Exact at multiples of 90 degrees, else within 1.5 ulp; the last one too, however small it is.
-    """
-    turns = floor(multiply_add(degrees, splat(1 / 90), splat(0.5)))
-    angle = (degrees - turns * splat(90.0)) * splat(math.pi / 180)
-    square = angle * angle
-    sine = splat(-1 / 1307674368000)
-    sine = multiply_add(sine, square, splat(1 / 6227020800))
-    sine = multiply_add(sine, square, splat(-1 / 39916800))
-    sine = multiply_add(sine, square, splat(1 / 362880))
-    sine = multiply_add(sine, square, splat(-1 / 5040))
-    sine = multiply_add(sine, square, splat(1 / 120))
-    sine = multiply_add(sine, square, splat(-1 / 6))
-    sine = multiply_add(sine * square, angle, angle)
-    cosine = splat(1 / 20922789888000)
-    cosine = multiply_add(cosine, square, splat(-1 / 87178291200))
-    cosine = multiply_add(cosine, square, splat(1 / 479001600))
-    cosine = multiply_add(cosine, square, splat(-1 / 3628800))
-    cosine = multiply_add(cosine, square, splat(1 / 40320))
-    cosine = multiply_add(cosine, square, splat(-1 / 720))
-    cosine = multiply_add(cosine, square, splat(1 / 24))
-    below_one = multiply_add(cosine, square, splat(-0.5)) * square
-    cosine = splat(1.0) + below_one
-    # Quarter turns 0, 1, 2, 3: sine is s, c, -s, -c and cosine c, -s, -c, s.
-    half_turns = floor(turns * splat(0.5))
-    odd = turns - half_turns - half_turns
-    even = splat(1.0) - odd
-    back = half_turns - splat(2.0) * floor(half_turns * splat(0.5))
-    sign = splat(1.0) - back - back
-    below_one = even * (splat(1.0) - copysign(sine, splat(1.0))) - odd * below_one
-    sine, cosine = sine * even + cosine * odd, cosine * even - sine * odd
-    return sine * sign, cosine * sign, below_one
-
-
-@njit()
 def _unit_vectors(lon: Any, lat: Any, xyz: Any) -> None:
     """Fill x, y, z and 1 - abs(z), each a multiple of LANES long, in one array.
 
@@ -189,8 +152,8 @@ def _unit_vectors(lon: Any, lat: Any, xyz: Any) -> None:
         xyz[i] = 0.0
         xyz[span + i] = 0.0
     for i in range(0, span, LANES):
-        sine, cosine, _ = _sine_and_cosine(load(xyz, i))
-        z, s, below_one = _sine_and_cosine(load(xyz, span + i))
+        sine, cosine, _ = sine_and_cosine_of_degrees(load(xyz, i))
+        z, s, below_one = sine_and_cosine_of_degrees(load(xyz, span + i))
         x = s * cosine
         store(xyz, i, x)
         store(xyz, span + i, s * sine)

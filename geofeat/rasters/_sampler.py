@@ -366,7 +366,7 @@ class EmbeddingRasterSampler(LocationTransformer):
 
     def _read_points(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Longitude in [-180, 180) and latitude as float64 NumPy arrays."""
-        lon, lat, xp = self._read(X)
+        (lon, lat), xp = self._read(X)
         if xp is not np:
             lon, lat = move_to(lon, lat, xp=np, device=None)
         return np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)

@@ -1,0 +1,174 @@
+"""Sines and cosines of linear phases of coordinates, and products of two of them.
+
+Every fixed encoding of places and times but the spherical harmonics has this form. With phases
+``p = rates @ coordinates`` there are the terms 1, sin p0, cos p0, sin p1, cos p1, ..., each
+computed once, and a column is the product of two terms, named by their numbers:
+
+    out[:, c] = term[factors[0, c]] * term[factors[1, c]]
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from geofeat.kernels._jit import njit
+from geofeat.kernels._lanes import LANES, load, multiply_add, splat, store, store_transposed
+from geofeat.kernels._sine import sine_and_cosine, sine_and_cosine_of_degrees
+
+ONE = 0
+# Columns that wait in the first cache level before they are written out.
+_TILE_COLUMNS = 64
+
+
+def sine_term(phase: int) -> int:
+    """Return the number of the term sin(phase)."""
+    return 1 + 2 * phase
+
+
+def cosine_term(phase: int) -> int:
+    """Return the number of the term cos(phase)."""
+    return 2 + 2 * phase
+
+
+def fourier_products(
+    coordinates: tuple[Any, ...],
+    rates: np.ndarray,
+    factors: np.ndarray,
+    xp: Any,
+    *,
+    in_degrees: bool,
+    out: np.ndarray | None = None,
+) -> Any:
+    """Products of sines and cosines, shape (n, n_columns); NaN in, NaN out.
+
+    Parameters
+    ----------
+    coordinates : tuple of arrays of shape (n,)
+        Float64 or float32, in namespace ``xp``. A NaN in one of them makes its row NaN.
+    rates : ndarray of shape (n_phases, len(coordinates)), float64
+        Phase j is the sum of ``rates[j, k] * coordinates[k]``.
+    factors : ndarray of shape (2, n_columns), int64
+        Terms whose product a column is: `ONE`, `sine_term` or `cosine_term` of a phase.
+    xp : module
+        NumPy for the compiled kernel, else an array API namespace.
+    in_degrees : bool
+        Whether phases count degrees, with exact zeros at quarter turns, or radians up to 1e6.
+    out : ndarray of shape (n, n_columns), optional
+        C-contiguous, float64 or float32; filled and returned. NumPy only.
+
+    Returns
+    -------
+    products : array of shape (n, n_columns)
+        In the dtype of the coordinates; arithmetic is float64 where the device has it.
+    """
+    if xp is not np:
+        return _products_array_api(coordinates, rates, factors, xp, in_degrees)
+    n = coordinates[0].shape[0]
+    if out is None:
+        out = np.empty((n, factors.shape[1]), dtype=coordinates[0].dtype)
+    padded = np.zeros((len(coordinates), -(-n // LANES) * LANES))
+    for k, coordinate in enumerate(coordinates):
+        padded[k, :n] = coordinate
+    _products_cpu(padded, rates, factors, in_degrees, out)
+    return out
+
+
+@njit()
+def store_columns(tile: Any, columns: Any, out: Any, row: Any, first: Any) -> None:
+    """Turn ``columns`` stored lanes into ``LANES`` rows of ``out`` from column ``first`` on.
+
+    Fewer than eight columns are left over at a time: they go with columns that are done again.
+    """
+    if columns < LANES:
+        for column in range(columns):
+            for i in range(LANES):
+                out[row + i, first + column] = tile[column * LANES + i]
+        return
+    for column in range(0, columns - LANES + 1, LANES):
+        store_transposed(tile, column, out, row, first + column)
+    store_transposed(tile, columns - LANES, out, row, first + columns - LANES)
+
+
+@njit()
+def _fill_rows(
+    coordinates: Any, start: Any, rates: Any, factors: Any, in_degrees: Any, terms: Any, out: Any
+) -> None:
+    """Products of the points from ``start`` on into all rows of ``out``, a multiple of LANES."""
+    n_columns = factors.shape[1]
+    tile = np.empty(_TILE_COLUMNS * LANES, out.dtype)
+    span = coordinates.shape[1]
+    flat = coordinates.reshape(coordinates.size)
+    for row in range(0, out.shape[0], LANES):
+        # 1, or NaN where a coordinate is missing
+        one = splat(1.0)
+        for k in range(rates.shape[1]):
+            one = multiply_add(splat(0.0), load(flat, k * span + start + row), one)
+        store(terms, 0, one)
+        for j in range(rates.shape[0]):
+            phase = splat(rates[j, 0]) * load(flat, start + row)
+            for k in range(1, rates.shape[1]):
+                phase = multiply_add(splat(rates[j, k]), load(flat, k * span + start + row), phase)
+            if in_degrees:
+                sine, cosine, _ = sine_and_cosine_of_degrees(phase)
+            else:
+                sine, cosine = sine_and_cosine(phase)
+            store(terms, (1 + 2 * j) * LANES, sine * one)
+            store(terms, (2 + 2 * j) * LANES, cosine * one)
+        for first in range(0, n_columns, _TILE_COLUMNS):
+            columns = min(_TILE_COLUMNS, n_columns - first)
+            for c in range(columns):
+                left = load(terms, factors[0, first + c] * LANES)
+                right = load(terms, factors[1, first + c] * LANES)
+                store(tile, c * LANES, left * right)
+            store_columns(tile, columns, out, row, first)
+
+
+@njit()
+def _products_cpu(coordinates: Any, rates: Any, factors: Any, in_degrees: Any, out: Any) -> None:
+    n = out.shape[0]
+    whole = n // LANES * LANES
+    terms = np.empty((1 + 2 * rates.shape[0]) * LANES)
+    # The last points, fewer than LANES, meet the same instructions in a block of their own.
+    rest = np.empty((coordinates.shape[1] - whole, out.shape[1]), out.dtype)
+    start = n - n
+    for rows in (out[:whole], rest):
+        _fill_rows(coordinates, start, rates, factors, in_degrees, terms, rows)
+        start = whole
+    for row in range(whole, n):
+        for column in range(out.shape[1]):
+            out[row, column] = rest[row - whole, column]
+
+
+def _products_array_api(
+    coordinates: tuple[Any, ...], rates: np.ndarray, factors: np.ndarray, xp: Any, in_degrees: bool
+) -> Any:
+    dtype, device = coordinates[0].dtype, coordinates[0].device
+    # Metal has no double precision.
+    working = dtype if "mps" in str(device) else xp.float64
+    columns = [xp.astype(coordinate, working) for coordinate in coordinates]
+    one = 1 + 0 * sum(columns[1:], start=columns[0])
+    terms = [one]
+    for rate in rates:
+        phase = sum(
+            (float(r) * c for r, c in zip(rate[1:], columns[1:], strict=True)),
+            start=float(rate[0]) * columns[0],
+        )
+        terms += (
+            _sine_and_cosine_array_api(phase, xp) if in_degrees else [xp.sin(phase), xp.cos(phase)]
+        )
+    terms = xp.stack(terms, axis=1)
+    left, right = (xp.asarray(side.copy(), device=device) for side in factors)
+    return xp.astype(xp.take(terms, left, axis=1) * xp.take(terms, right, axis=1), dtype)
+
+
+def _sine_and_cosine_array_api(degrees: Any, xp: Any) -> list[Any]:
+    """Sine and cosine of degrees, exact at quarter turns."""
+    turns = xp.floor(degrees / 90 + 0.5)
+    rest = (degrees - turns * 90) * (math.pi / 180)
+    sine, cosine = xp.sin(rest), xp.cos(rest)
+    odd = xp.remainder(turns, 2 + 0 * turns) == 1
+    sign = xp.where(xp.remainder(turns, 4 + 0 * turns) >= 2, -1 + 0 * turns, 1 + 0 * turns)
+    return [sign * xp.where(odd, cosine, sine), sign * xp.where(odd, -sine, cosine)]
