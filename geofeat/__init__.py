@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from geofeat import datasets, evaluation, exceptions
     from geofeat._discovery import all_transformers
     from geofeat._versions import show_versions
+    from geofeat.encoders._cartesian import CartesianEncoder
+    from geofeat.encoders._direct import DirectEncoder
     from geofeat.encoders._harmonic_regression import HarmonicFeatures
+    from geofeat.encoders._multiscale import MultiScaleEncoder
     from geofeat.encoders._spherical_harmonics import SphericalHarmonicsEncoder
+    from geofeat.encoders._wrap import WrapEncoder
     from geofeat.rasters._alphaearth import AlphaEarthSource
     from geofeat.rasters._array_source import ArraySource
     from geofeat.rasters._raster_source import RasterSource
@@ -25,11 +29,15 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "AlphaEarthSource": "geofeat.rasters._alphaearth",
     "ArraySource": "geofeat.rasters._array_source",
+    "CartesianEncoder": "geofeat.encoders._cartesian",
+    "DirectEncoder": "geofeat.encoders._direct",
     "EmbeddingRasterSampler": "geofeat.rasters._sampler",
     "HarmonicFeatures": "geofeat.encoders._harmonic_regression",
+    "MultiScaleEncoder": "geofeat.encoders._multiscale",
     "RasterSource": "geofeat.rasters._raster_source",
     "SphericalHarmonicsEncoder": "geofeat.encoders._spherical_harmonics",
     "TesseraSource": "geofeat.rasters._tessera",
+    "WrapEncoder": "geofeat.encoders._wrap",
     "all_transformers": "geofeat._discovery",
     "show_versions": "geofeat._versions",
 }
@@ -38,11 +46,15 @@ _SUBPACKAGES = ("datasets", "evaluation", "exceptions")
 __all__ = [
     "AlphaEarthSource",
     "ArraySource",
+    "CartesianEncoder",
+    "DirectEncoder",
     "EmbeddingRasterSampler",
     "HarmonicFeatures",
+    "MultiScaleEncoder",
     "RasterSource",
     "SphericalHarmonicsEncoder",
     "TesseraSource",
+    "WrapEncoder",
     "all_transformers",
     "datasets",
     "evaluation",

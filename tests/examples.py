@@ -3,7 +3,15 @@
 import numpy as np
 import xarray as xr
 
-from geofeat import ArraySource, EmbeddingRasterSampler, HarmonicFeatures, SphericalHarmonicsEncoder
+from geofeat import (
+    ArraySource,
+    CartesianEncoder,
+    DirectEncoder,
+    EmbeddingRasterSampler,
+    HarmonicFeatures,
+    MultiScaleEncoder,
+    SphericalHarmonicsEncoder,
+)
 from geofeat._base import LocationTransformer
 
 
@@ -23,6 +31,13 @@ def world_raster() -> xr.DataArray:
 
 # Classes that cannot be made without arguments, and further settings worth the whole check suite.
 EXAMPLES = {
+    "CartesianEncoder": [lambda: CartesianEncoder(radius=2.0)],
+    "DirectEncoder": [lambda: DirectEncoder(convention="locationencoder")],
+    "MultiScaleEncoder": [
+        MultiScaleEncoder,
+        lambda: MultiScaleEncoder("theory", n_frequencies=3),
+        lambda: MultiScaleEncoder("dfs", n_frequencies=2, convention="sphere2vec"),
+    ],
     "EmbeddingRasterSampler": [lambda: EmbeddingRasterSampler(ArraySource(world_raster()))],
     "HarmonicFeatures": [
         HarmonicFeatures,
