@@ -17,6 +17,9 @@ from geofeat._sklearn import get_namespace_and_device, supported_float_dtypes
 from geofeat._warnings import warn_caller
 from geofeat.exceptions import CoordinateWarning
 
+# Mean radius (2a + b) / 3 of the WGS 84 ellipsoid.
+EARTH_RADIUS_KM = 6371.0088
+
 _LON_NAMES = {"lon", "long", "lng", "longitude", "x"}
 _LAT_NAMES = {"lat", "latitude", "y"}
 _AXES = ("longitude", "latitude")

@@ -10,6 +10,7 @@ __all__ = [
     "LimitError",
     "RasterMismatchError",
     "SourceError",
+    "SpectrumWarning",
     "TimesWarning",
     "UnsafeFileError",
     "VersionWarning",
@@ -62,6 +63,10 @@ class CoordinateWarning(UserWarning):
 
 class CoverageWarning(UserWarning):
     """Points for which a source holds no value; their rows come out as NaN."""
+
+
+class SpectrumWarning(UserWarning):
+    """A covariance that the chosen degree of spherical harmonics cannot hold."""
 
 
 class TimesWarning(UserWarning):

@@ -46,6 +46,7 @@ EXAMPLES = {
     "SphericalHarmonicsEncoder": [
         SphericalHarmonicsEncoder,
         lambda: SphericalHarmonicsEncoder(degree=3, convention="satclip", degree_decay=1.5),
+        lambda: SphericalHarmonicsEncoder(degree=4, spectrum="matern", length_scale=9000.0),
     ],
 }
 

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Mean radius (2a + b) / 3 of the WGS 84 ellipsoid.
-EARTH_RADIUS_KM = 6371.0088
+from geofeat._coordinates import EARTH_RADIUS_KM
 
 
 class EqualAreaCells(NamedTuple):

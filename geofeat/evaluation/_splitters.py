@@ -13,10 +13,16 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state, indexable
 
 from geofeat._columns import describe_rows
-from geofeat._coordinates import check_layout, is_geometry, read_lonlat, require_lonlat
+from geofeat._coordinates import (
+    EARTH_RADIUS_KM,
+    check_layout,
+    is_geometry,
+    read_lonlat,
+    require_lonlat,
+)
 from geofeat._sklearn import Interval, move_to, validate_parameter_constraints
 from geofeat._threads import usable_threads
-from geofeat.evaluation._equal_area_cells import EARTH_RADIUS_KM, EqualAreaCells
+from geofeat.evaluation._equal_area_cells import EqualAreaCells
 
 
 class SpatialBlockKFold(BaseCrossValidator):

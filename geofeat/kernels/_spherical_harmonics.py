@@ -12,8 +12,8 @@ differences of Legendre polynomials instead, which depend on t = 1 - abs(z) and 
 
     D(l) = (l-1)/l D(l-1) - (2l-1)/l t P(l-1)      P(l) = P(l-1) + D(l)
 
-Sign, factor pi and decay of a convention depend on the degree only (and on m = 0), so they are
-part of the coefficients.
+The sign of a convention and the factors of degrees depend on the degree only, the factor pi on
+m = 0, so they are part of the coefficients.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import numpy as np
 from geofeat.kernels._jit import njit
 from geofeat.kernels._lanes import (
     LANES,
+    aligned,
     copysign,
     load,
     multiply_add,
@@ -53,7 +54,7 @@ def spherical_harmonics(
     xp: Any,
     *,
     convention: str = "locationencoder",
-    degree_decay: float = 0.0,
+    degree_factors: tuple[float, ...] | None = None,
     out: np.ndarray | None = None,
 ) -> Any:
     """All harmonics up to a degree, shape (n, (degree + 1)**2); NaN in, NaN out.
@@ -69,8 +70,9 @@ def spherical_harmonics(
     convention : {"locationencoder", "satclip", "geodesy"}
         Sign and scale: (-1)**l times the geodesists' harmonics, the same with zonal columns
         times pi, or the geodesists' orthonormal ones without Condon-Shortley phase.
-    degree_decay : float
-        Degree l is multiplied by ``(1 + l)**-degree_decay``.
+    degree_factors : tuple of float, optional
+        What each degree is multiplied by, from 0 to ``degree``: positive, at most 4, and all zero
+        once one is. None multiplies by nothing.
     out : ndarray of shape (n, (degree + 1)**2), optional
         C-contiguous, float64 or float32; filled and returned. NumPy only.
 
@@ -80,54 +82,56 @@ def spherical_harmonics(
         Order m of degree l in column ``l * l + l + m``, in the dtype of ``lon``. Arithmetic is
         float64, except on devices that have no such type.
     """
-    key = (int(degree), convention, float(degree_decay))
+    factors = (1.0,) * (degree + 1) if degree_factors is None else degree_factors
     if xp is not np:
-        return _harmonics_array_api(lon, lat, key, xp)
+        return _harmonics_array_api(lon, lat, convention, factors, xp)
     if out is None:
         out = np.empty((lon.shape[0], (degree + 1) ** 2), dtype=lon.dtype)
-    steps, starts = _step_table(*key), _start_table(*key)
+    steps, starts = _step_table(convention, factors), _start_table(convention, factors)
     _harmonics_cpu(lon, lat, steps, starts, out)
     return out
 
 
-def _degree_ratio(degree: int, convention: str, decay: float) -> float:
-    """Factor of degree l over that of degree l - 1."""
-    sign = 1.0 if convention == "geodesy" else -1.0
-    return float(sign * ((1 + degree) / degree) ** -decay)
+def _signed_factors(convention: str, factors: tuple[float, ...]) -> np.ndarray:
+    """Factor of each degree with the sign of the convention."""
+    signed = np.array(factors, dtype=np.float64)
+    if convention != "geodesy":
+        signed[1::2] *= -1
+    return signed
 
 
 @lru_cache(maxsize=32)
-def _start_table(degree: int, convention: str, decay: float) -> np.ndarray:
+def _start_table(convention: str, factors: tuple[float, ...]) -> np.ndarray:
     """Q(m, m), and the scale of the zonal column of degree m, m = 0 .. degree, (2, degree + 1)."""
-    starts = np.empty((2, degree + 1))
-    factor = 1.0
-    sectoral = math.sqrt(2 / (4 * math.pi))  # sqrt(2) belongs to all orders but zero
-    zonal = math.pi if convention == "satclip" else 1.0
-    for m in range(degree + 1):
-        if m:
-            factor *= _degree_ratio(m, convention, decay)
-            sectoral *= math.sqrt((2 * m + 1) / (2 * m))
-        starts[0, m] = sectoral * factor
-        starts[1, m] = math.sqrt((2 * m + 1) / (4 * math.pi)) * zonal * factor
+    m = np.arange(len(factors))
+    growth = np.sqrt((2 * m + 1) / np.maximum(2 * m, 1))
+    sectoral = math.sqrt(2 / (4 * math.pi)) * np.cumprod(growth)  # 2 for all orders but zero
+    zonal = np.sqrt((2 * m + 1) / (4 * math.pi))
+    if convention == "satclip":
+        zonal *= math.pi
+    starts = np.stack([sectoral, zonal]) * _signed_factors(convention, factors)
     starts.flags.writeable = False
     return starts
 
 
 @lru_cache(maxsize=32)
-def _step_table(degree: int, convention: str, decay: float) -> np.ndarray:
+def _step_table(convention: str, factors: tuple[float, ...]) -> np.ndarray:
     """Pairs of coefficients for l = 1 .. degree, m = 0 .. l - 1, shape (degree * (degree + 1),).
 
     a(l, m) and -b(l, m); at m = 0 -(2l-1)/l and (l-1)/l.
     """
+    degree = len(factors) - 1
+    signed = _signed_factors(convention, factors)
+    # Factors that vanish do so for good, and 0/0 stands for 0.
+    ratio = np.divide(signed[1:], signed[:-1], out=np.zeros(degree), where=signed[:-1] != 0)
     steps = np.zeros(degree * (degree + 1))
     at = 0
     for l in range(1, degree + 1):
-        ratio = _degree_ratio(l, convention, decay)
         m = np.arange(l)
         span = l * l - m * m
-        steps[at : at + 2 * l : 2] = ratio * np.sqrt((4 * l * l - 1) / span)
+        steps[at : at + 2 * l : 2] = ratio[l - 1] * np.sqrt((4 * l * l - 1) / span)
         if l > 1:
-            twice = ratio * _degree_ratio(l - 1, convention, decay)
+            twice = ratio[l - 1] * ratio[l - 2]
             below = (2 * l + 1) * ((l - 1) ** 2 - m * m) / ((2 * l - 3) * span)
             steps[at + 1 : at + 2 * l : 2] = -twice * np.sqrt(below)
         steps[at] = -(2 * l - 1) / l
@@ -159,14 +163,6 @@ def _unit_vectors(lon: Any, lat: Any, xyz: Any) -> None:
         store(xyz, span + i, s * sine)
         store(xyz, 2 * span + i, multiply_add(splat(0.0), x, z))
         store(xyz, 3 * span + i, multiply_add(splat(0.0), x, below_one))
-
-
-@njit()
-def _aligned(size: Any, like: Any) -> Any:
-    """Uninitialised array that begins where a cache line does."""
-    memory = np.empty(size + 64 // like.itemsize, like.dtype)
-    skip = (-memory.ctypes.data % 64) // like.itemsize
-    return memory[skip : skip + size]
 
 
 @njit()
@@ -245,10 +241,10 @@ def _harmonics_cpu(lon: Any, lat: Any, steps: Any, starts: Any, out: Any) -> Non
     degree = starts.shape[1] - 1
     whole = n // LANES * LANES
     padded = whole if whole == n else whole + LANES
-    xyz = _aligned(4 * padded, steps)
+    xyz = aligned(4 * padded, steps)
     _unit_vectors(lon, lat, xyz)
-    work = _aligned(4 * (degree + 1) * LANES, steps)
-    tile = _aligned((_TILE_COLUMNS + 2 * degree + 1) * LANES, out)
+    work = aligned(4 * (degree + 1) * LANES, steps)
+    tile = aligned((_TILE_COLUMNS + 2 * degree + 1) * LANES, out)
     # The last points, fewer than LANES, meet the same instructions in a block of their own.
     rest = np.empty((padded - whole, out.shape[1]), out.dtype)
     first = n - n
@@ -260,53 +256,71 @@ def _harmonics_cpu(lon: Any, lat: Any, steps: Any, starts: Any, out: Any) -> Non
             out[row, column] = rest[row - whole, column]
 
 
-def _harmonics_array_api(lon: Any, lat: Any, key: tuple[int, str, float], xp: Any) -> Any:
+def _harmonics_array_api(
+    lon: Any, lat: Any, convention: str, factors: tuple[float, ...], xp: Any
+) -> Any:
     """Array API version: whole arrays over points and orders, a loop over degrees only."""
-    degree = key[0]
+    degree = len(factors) - 1
     device = lon.device
     # Metal has no double precision; there the recursion drifts to 1e-5 at degree 39.
     working = lon.dtype if "mps" in str(device) else xp.float64
-    steps, starts = (
-        xp.asarray(table(*key).copy(), dtype=working, device=device)
-        for table in (_step_table, _start_table)
+    starts = _start_table(convention, factors)
+    steps, sectoral = (
+        xp.asarray(table, dtype=working, device=device)
+        for table in (_signed_orders(convention, factors), starts[:1].copy())
     )
     out = xp.empty((lon.shape[0], (degree + 1) ** 2), dtype=lon.dtype, device=device)
-    rows = max(1, _ARRAY_ELEMENTS // (degree + 1))
+    rows = max(1, _ARRAY_ELEMENTS // (2 * degree + 1))
     for first in range(0, lon.shape[0], rows):
         part = slice(first, min(first + rows, lon.shape[0]))
         lon_part, lat_part = xp.astype(lon[part], working), xp.astype(lat[part], working)
-        _fill_array_api(lon_part, lat_part, steps, starts, out[part, :], xp)
+        _fill_array_api(lon_part, lat_part, steps, sectoral, starts[1], out[part, :], xp)
     return out
 
 
-def _fill_array_api(lon: Any, lat: Any, steps: Any, starts: Any, out: Any, xp: Any) -> None:
-    """Recur Q(l, m) s**m itself: its smallest seeds may vanish where they no longer matter."""
-    degree = starts.shape[1] - 1
+def _signed_orders(convention: str, factors: tuple[float, ...]) -> np.ndarray:
+    """Return the coefficients for orders of both signs, shape (2, degree**2).
+
+    Those of degree l and orders -(l-1) .. l-1 begin at column (l-1)**2.
+    """
+    steps, degree = _step_table(convention, factors), len(factors) - 1
+    pairs = [steps[l * (l - 1) : l * (l + 1)].reshape(l, 2).T for l in range(1, degree + 1)]
+    return np.hstack([np.empty((2, 0)), *(np.hstack([p[:, :0:-1], p]) for p in pairs)])
+
+
+def _fill_array_api(
+    lon: Any, lat: Any, steps: Any, sectoral: Any, zonal: np.ndarray, out: Any, xp: Any
+) -> None:
+    """Run the recursion on the harmonics themselves, sine and cosine terms side by side.
+
+    Q(l, m) times s**m cos(m lon) obeys the same recursion in l. The last two degrees are held in
+    turn by two arrays with order m in column degree + m, which begin with the harmonics of l = m;
+    the smallest of these may vanish, where they no longer matter.
+    """
+    degree = zonal.shape[0] - 1
     orders = xp.arange(degree + 1, dtype=lon.dtype, device=lon.device)[None, :]
-    z = xp.sin(lat * (math.pi / 180))[:, None]
-    s = xp.sin((90 - xp.abs(lat)) * (math.pi / 180))[:, None]  # exactly 0 at the poles
+    z = xp.sin(lat * (math.pi / 180))
+    s = xp.sin((90 - xp.abs(lat)) * (math.pi / 180))  # exactly 0 at the poles
     t = s * s / (1 + xp.abs(z))
     angle = ((lon + 0 * lat) * (math.pi / 180))[:, None] * orders
-    cosines, sines = xp.cos(angle), xp.sin(angle)
-    sectoral = starts[:1, :] * s**orders
-    before, last = None, sectoral[:, :1]
-    legendre = change = cosines[:, :1]  # 1, or NaN
-    sign, parity = xp.where(z < 0, -1 + 0 * z, 1 + 0 * z), 1 + 0 * z
-    out[:, :1] = xp.astype(legendre * starts[1, 0], out.dtype)
-    at = 0
+    powers = sectoral * s[:, None] ** orders
+    sines, cosines = powers * xp.sin(angle), powers * xp.cos(angle)
+    first = xp.concat([xp.flip(sines[:, 1:], axis=1), cosines], axis=1)
+    even = xp.concat([xp.flip(orders[:, 1:], axis=1), orders], axis=1) % 2 == 0
+    held = [xp.where(even, first, 0 * first), xp.where(even, 0 * first, first)]
+    legendre, change = 1 + 0 * angle[:, 0], 0 * t
+    sign = xp.where(z < 0, -1 + 0 * z, 1 + 0 * z)
+    out[:, 0] = xp.astype(legendre * float(zonal[0]), out.dtype)
+    z = z[:, None]
     for l in range(1, degree + 1):
-        a, b = steps[None, at : at + 2 * l : 2], steps[None, at + 1 : at + 2 * l : 2]
-        at += 2 * l
-        change = a[:, :1] * t * legendre + b[:, :1] * change
-        legendre, parity = legendre + change, parity * sign
-        value = z * a * last
-        if before is not None:
-            value = xp.concat([value[:, :-1] + b[:, :-1] * before, value[:, -1:]], axis=1)
-        value = xp.concat([value, sectoral[:, l : l + 1]], axis=1)
-        before, last = last, value
-        middle = l * l + l
-        zonal = legendre * parity * starts[1, l]
-        negative = xp.flip(value[:, 1:] * sines[:, 1 : l + 1], axis=1)
-        positive = value[:, 1:] * cosines[:, 1 : l + 1]
-        columns = xp.concat([negative, zonal, positive], axis=1)
-        out[:, middle - l : middle + l + 1] = xp.astype(columns, out.dtype)
+        new, last = (held[k % 2] for k in (l, l - 1))
+        inner = slice(degree - l + 1, degree + l)
+        value = z * last[:, inner]
+        value *= steps[:1, (l - 1) ** 2 : l * l]
+        new[:, inner] *= steps[1:, (l - 1) ** 2 : l * l]
+        new[:, inner] += value
+        out[:, l * l : (l + 1) ** 2] = xp.astype(new[:, degree - l : degree + l + 1], out.dtype)
+        change = change * ((l - 1) / l) - t * legendre * ((2 * l - 1) / l)
+        legendre = legendre + change
+        middle = legendre * sign if l % 2 else legendre  # P(l) is odd in z for odd l
+        out[:, l * l + l] = xp.astype(middle * float(zonal[l]), out.dtype)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from geofeat.evaluation._equal_area_cells import EARTH_RADIUS_KM, EqualAreaCells
+from geofeat._coordinates import EARTH_RADIUS_KM
+from geofeat.evaluation._equal_area_cells import EqualAreaCells
 
 SPHERE_KM2 = 4.0 * np.pi * EARTH_RADIUS_KM**2
 # From the whole sphere in one cell to a metre.

@@ -195,17 +195,40 @@ def test_sphericart_agrees_where_it_is_right(points):
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_decay_scales_each_degree(points, convention):
+def test_factors_scale_each_degree(points, convention):
     plain = harmonics(points, 30, convention=convention)
-    decayed = harmonics(points, 30, convention=convention, degree_decay=1.5)
+    factors = np.random.default_rng(3).uniform(0.1, 4, 31)
+    scaled = harmonics(points, 30, convention=convention, degree_factors=tuple(factors))
     l, _ = orders_and_degrees(30)
-    assert_allclose(decayed, plain * (1.0 + l) ** -1.5, rtol=1e-12, atol=1e-14)
+    assert_allclose(scaled, plain * factors[l], rtol=1e-12, atol=1e-13)
 
 
-def test_extreme_decay_leaves_the_constant_and_zeros(points):
-    values = harmonics(points, 12, degree_decay=1e6)
-    assert_allclose(values[:, 0], math.sqrt(1 / (4 * math.pi)))
-    assert not values[:, 1:].any()
+@pytest.mark.parametrize("namespace", ["numpy", "torch", "array_api_strict"])
+def test_factors_that_vanish_leave_zeros_and_missing_rows(points, namespace):
+    points = points.copy()
+    points[40, 0] = points[41, 1] = np.nan
+    factors = (2.0, 1.0, 1e-160, 5e-324, *[0.0] * 9)
+    xp = {"numpy": np, "torch": torch_xp, "array_api_strict": array_api_strict}[namespace]
+    lon, lat = (xp.asarray(axis.copy()) for axis in points.T)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        values = np.asarray(spherical_harmonics(lon, lat, 12, xp, degree_factors=factors))
+    missing = np.isnan(points).any(axis=1)
+    assert np.isnan(values[missing]).all()
+    assert not values[~missing, 16:].any()
+    l, _ = orders_and_degrees(12)
+    expected = harmonics(points[~missing], 12) * np.array(factors)[l]
+    assert_allclose(values[~missing], expected, rtol=1e-12, atol=1e-14)
+    second = slice(4, 9)
+    assert_allclose(values[~missing, second], expected[:, second], rtol=1e-11, atol=1e-173)
+
+
+def test_highest_degree_is_finite_with_the_largest_factors_that_may_come():
+    lat = np.r_[np.linspace(-90, 90, 19), 89.9999999, 1e-300, 75, 80, 85, 88]
+    lon = np.linspace(-180, 180, lat.size)
+    factors = tuple(4 / (1 + np.arange(MAX_DEGREE + 1)) ** 0.5)
+    values = spherical_harmonics(lon, lat, MAX_DEGREE, np, degree_factors=factors)
+    assert np.isfinite(values).all()
 
 
 def test_poles_do_not_depend_on_longitude():
@@ -282,10 +305,12 @@ def test_array_api_version_equals_the_compiled_one(points, namespace, degree, co
     points = points[:40].copy()
     points[17, 0] = points[23, 1] = np.nan
     lon, lat = (xp.asarray(axis.copy()) for axis in points.T)
+    factors = tuple((1.0 + np.arange(degree + 1)) ** -0.3)
+    options = {"convention": convention, "degree_factors": factors}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        values = spherical_harmonics(lon, lat, degree, xp, convention=convention, degree_decay=0.3)
-    expected = harmonics(points, degree, convention=convention, degree_decay=0.3)
+        values = spherical_harmonics(lon, lat, degree, xp, **options)
+    expected = harmonics(points, degree, **options)
     assert values.dtype == xp.float64
     assert_allclose(np.asarray(values), expected, rtol=0, atol=atol)
 
@@ -303,6 +328,6 @@ def test_array_api_float32_is_computed_in_float64(points, namespace):
 def test_array_api_blocks_join_without_a_seam(points, monkeypatch):
     lon, lat = (torch.from_numpy(axis.copy()) for axis in points.T)
     whole = spherical_harmonics(lon, lat, 12, torch_xp)
-    monkeypatch.setattr("geofeat.kernels._spherical_harmonics._ARRAY_ELEMENTS", 13 * 17)
+    monkeypatch.setattr("geofeat.kernels._spherical_harmonics._ARRAY_ELEMENTS", 25 * 17)
     parts = spherical_harmonics(lon, lat, 12, torch_xp)
     assert_allclose(parts.numpy(), whole.numpy(), rtol=0, atol=1e-14)
