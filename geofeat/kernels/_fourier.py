@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from geofeat.kernels._jit import njit
-from geofeat.kernels._lanes import LANES, load, multiply_add, splat, store, store_transposed
+from geofeat.kernels._lanes import (
+    LANES,
+    aligned,
+    load,
+    multiply_add,
+    splat,
+    store,
+    store_transposed,
+)
 from geofeat.kernels._sine import sine_and_cosine, sine_and_cosine_of_degrees
 
 ONE = 0
@@ -51,7 +59,8 @@ def fourier_products(
     rates : ndarray of shape (n_phases, len(coordinates)), float64
         Phase j is the sum of ``rates[j, k] * coordinates[k]``.
     factors : ndarray of shape (2, n_columns), int64
-        Terms whose product a column is: `ONE`, `sine_term` or `cosine_term` of a phase.
+        Terms whose product a column is: `sine_term` or `cosine_term` of a phase, in the second
+        row also `ONE`.
     xp : module
         NumPy for the compiled kernel, else an array API namespace.
     in_degrees : bool
@@ -98,31 +107,32 @@ def _fill_rows(
 ) -> None:
     """Products of the points from ``start`` on into all rows of ``out``, a multiple of LANES."""
     n_columns = factors.shape[1]
-    tile = np.empty(_TILE_COLUMNS * LANES, out.dtype)
+    tile = aligned(_TILE_COLUMNS * LANES, out)
     span = coordinates.shape[1]
     flat = coordinates.reshape(coordinates.size)
+    single = out.itemsize == 4
+    store(terms, ONE, splat(1.0))
     for row in range(0, out.shape[0], LANES):
-        # 1, or NaN where a coordinate is missing
-        one = splat(1.0)
+        missing = splat(0.0)  # or NaN, which every phase begins with
         for k in range(rates.shape[1]):
-            one = multiply_add(splat(0.0), load(flat, k * span + start + row), one)
-        store(terms, 0, one)
+            missing = multiply_add(splat(0.0), load(flat, k * span + start + row), missing)
         for j in range(rates.shape[0]):
-            phase = splat(rates[j, 0]) * load(flat, start + row)
-            for k in range(1, rates.shape[1]):
+            phase = missing
+            for k in range(rates.shape[1]):
                 phase = multiply_add(splat(rates[j, k]), load(flat, k * span + start + row), phase)
             if in_degrees:
-                sine, cosine, _ = sine_and_cosine_of_degrees(phase)
+                sine, cosine, _ = sine_and_cosine_of_degrees(phase, single)
             else:
-                sine, cosine = sine_and_cosine(phase)
-            store(terms, (1 + 2 * j) * LANES, sine * one)
-            store(terms, (2 + 2 * j) * LANES, cosine * one)
+                sine, cosine = sine_and_cosine(phase, single)
+            store(terms, (1 + 2 * j) * LANES, sine)
+            store(terms, (2 + 2 * j) * LANES, cosine)
         for first in range(0, n_columns, _TILE_COLUMNS):
             columns = min(_TILE_COLUMNS, n_columns - first)
             for c in range(columns):
-                left = load(terms, factors[0, first + c] * LANES)
-                right = load(terms, factors[1, first + c] * LANES)
-                store(tile, c * LANES, left * right)
+                product = load(terms, factors[0, first + c] * LANES)
+                if factors[1, first + c] != ONE:
+                    product = product * load(terms, factors[1, first + c] * LANES)
+                store(tile, c * LANES, product)
             store_columns(tile, columns, out, row, first)
 
 
@@ -130,7 +140,7 @@ def _fill_rows(
 def _products_cpu(coordinates: Any, rates: Any, factors: Any, in_degrees: Any, out: Any) -> None:
     n = out.shape[0]
     whole = n // LANES * LANES
-    terms = np.empty((1 + 2 * rates.shape[0]) * LANES)
+    terms = aligned((1 + 2 * rates.shape[0]) * LANES, rates)
     # The last points, fewer than LANES, meet the same instructions in a block of their own.
     rest = np.empty((coordinates.shape[1] - whole, out.shape[1]), out.dtype)
     start = n - n

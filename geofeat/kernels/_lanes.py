@@ -12,10 +12,13 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+from geofeat.kernels._jit import njit
 
 LANES = 8
 
@@ -106,6 +109,14 @@ def splat(typing_context: Any, value: Any) -> Any:
         return _shuffle(builder, first, empty, [0] * LANES)
 
     return _lanes(types.float64), codegen
+
+
+@njit()
+def aligned(size: Any, like: Any) -> Any:
+    """Uninitialised array that begins where a cache line does."""
+    memory = np.empty(size + 64 // like.itemsize, like.dtype)
+    skip = (-memory.ctypes.data % 64) // like.itemsize
+    return memory[skip : skip + size]
 
 
 @intrinsic

@@ -12,9 +12,9 @@ from geofeat.kernels._sine import MAX_RADIANS, sine_and_cosine, sine_and_cosine_
 
 
 @njit()
-def in_radians(x, sines, cosines):
+def in_radians(x, sines, cosines, single=False):
     for i in range(0, x.shape[0], LANES):
-        sine, cosine = sine_and_cosine(load(x, i))
+        sine, cosine = sine_and_cosine(load(x, i), single)
         store(sines, i, sine)
         store(cosines, i, cosine)
 
@@ -59,6 +59,14 @@ def test_degrees_are_right_and_exact_at_quarter_turns():
             assert abs(small - (1 - abs(mpmath.sin(exact)))) <= 1e-15
     assert sines[-8:-1].tolist() == [0, 1, 0, -1, -1, 0, -1]
     assert cosines[-8:-1].tolist() == [1, 0, -1, 0, 0, 1, 0]
+
+
+def test_single_precision_takes_shorter_series():
+    x = np.random.default_rng(0).uniform(-1000, 1000, 8000)
+    sines, cosines = np.empty_like(x), np.empty_like(x)
+    in_radians(x, sines, cosines, True)
+    assert 1e-12 < np.abs(sines - np.sin(x)).max() < 2e-9
+    assert np.abs(cosines - np.cos(x)).max() < 2e-9
 
 
 def test_nan_and_infinity_become_nan():
