@@ -63,5 +63,9 @@ class DirectEncoder(LocationTransformer):
 
     def _encode(self, lon: Any, lat: Any, xp: Any, out: np.ndarray | None = None) -> Any:
         shift = _SHIFT[self.convention]
-        columns = [axis * (math.pi / 180) - shift for axis in (lon, lat)]
-        return np.stack(columns, axis=1, out=out) if xp is np else xp.stack(columns, axis=1)
+        if out is None:
+            return xp.stack([lon, lat], axis=1) * (math.pi / 180) - shift
+        for column, axis in enumerate((lon, lat)):
+            np.multiply(axis, math.pi / 180, out=out[:, column])
+        out -= shift
+        return out

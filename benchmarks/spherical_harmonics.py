@@ -5,7 +5,7 @@ Each repetition draws points uniform on the sphere and runs, in turn and on the 
 it), a numpy fill of a fresh array of the same size, and our stream of blocks into one buffer.
 Ratios are medians over the repetitions. A peer whose numbers are wrong gets "wrong", no ratio.
 
-    python benchmarks/encoders.py [--rows 100000] [--repetitions 15] [--degrees 9,19,39,63]
+    python benchmarks/spherical_harmonics.py [--rows 100000] [--repetitions 15] [--degrees 9,39]
 """
 
 import argparse
