@@ -26,6 +26,8 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/encoders.py
 	$(BIN)/python benchmarks/harmonic_features.py
 	$(BIN)/python benchmarks/rasters.py
+	$(BIN)/python benchmarks/encoders_gpu.py
+	$(BIN)/python benchmarks/kriging.py
 	$(BIN)/python benchmarks/real_data.py
 
 clean:
