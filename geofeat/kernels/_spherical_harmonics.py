@@ -269,12 +269,13 @@ def _harmonics_array_api(
         xp.asarray(table, dtype=working, device=device)
         for table in (_signed_orders(convention, factors), starts[:1].copy())
     )
+    zonal = starts[1].tolist()
     out = xp.empty((lon.shape[0], (degree + 1) ** 2), dtype=lon.dtype, device=device)
     rows = max(1, _ARRAY_ELEMENTS // (2 * degree + 1))
     for first in range(0, lon.shape[0], rows):
         part = slice(first, min(first + rows, lon.shape[0]))
         lon_part, lat_part = xp.astype(lon[part], working), xp.astype(lat[part], working)
-        _fill_array_api(lon_part, lat_part, steps, sectoral, starts[1], out[part, :], xp)
+        _fill_array_api(lon_part, lat_part, steps, sectoral, zonal, out[part, :], xp)
     return out
 
 
@@ -289,7 +290,7 @@ def _signed_orders(convention: str, factors: tuple[float, ...]) -> np.ndarray:
 
 
 def _fill_array_api(
-    lon: Any, lat: Any, steps: Any, sectoral: Any, zonal: np.ndarray, out: Any, xp: Any
+    lon: Any, lat: Any, steps: Any, sectoral: Any, zonal: list[float], out: Any, xp: Any
 ) -> None:
     """Run the recursion on the harmonics themselves, sine and cosine terms side by side.
 
@@ -297,7 +298,7 @@ def _fill_array_api(
     turn by two arrays with order m in column degree + m, which begin with the harmonics of l = m;
     the smallest of these may vanish, where they no longer matter.
     """
-    degree = zonal.shape[0] - 1
+    degree = len(zonal) - 1
     orders = xp.arange(degree + 1, dtype=lon.dtype, device=lon.device)[None, :]
     z = xp.sin(lat * (math.pi / 180))
     s = xp.sin((90 - xp.abs(lat)) * (math.pi / 180))  # exactly 0 at the poles
@@ -310,7 +311,7 @@ def _fill_array_api(
     held = [xp.where(even, first, 0 * first), xp.where(even, 0 * first, first)]
     legendre, change = 1 + 0 * angle[:, 0], 0 * t
     sign = xp.where(z < 0, -1 + 0 * z, 1 + 0 * z)
-    out[:, 0] = xp.astype(legendre * float(zonal[0]), out.dtype)
+    out[:, 0] = xp.astype(legendre * zonal[0], out.dtype)
     z = z[:, None]
     for l in range(1, degree + 1):
         new, last = (held[k % 2] for k in (l, l - 1))
@@ -323,4 +324,4 @@ def _fill_array_api(
         change = change * ((l - 1) / l) - t * legendre * ((2 * l - 1) / l)
         legendre = legendre + change
         middle = legendre * sign if l % 2 else legendre  # P(l) is odd in z for odd l
-        out[:, l * l + l] = xp.astype(middle * float(zonal[l]), out.dtype)
+        out[:, l * l + l] = xp.astype(middle * zonal[l], out.dtype)
