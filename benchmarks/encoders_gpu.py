@@ -121,7 +121,7 @@ def row(name: str, dtype: torch.dtype, device: str, options: Any, sphericart: An
     ours, moved_ours = (rows / statistics.median(seconds[kind]) / 1e6 for kind in ("ours", "moved"))
     gigabytes = rows * width * dtype.itemsize / 1e9 / statistics.median(seconds["fill"])
     of_bound = ratio("fill", "ours")
-    mark = " " if of_bound >= TARGET else "!"
+    mark = "!" if device == "cuda" and of_bound < TARGET else " "
     against = "-" if peer is None else "wrong"
     if peer_is_right:
         against = f"{ratio('peer', 'ours'):.2f}"
