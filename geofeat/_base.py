@@ -40,22 +40,6 @@ class LocationTransformer(RowTransformer):
         self.bounds_ = _bounds(lon, lat, xp)
         return self
 
-    def transform(self, X: Any) -> Any:
-        """Compute the features of every row of X.
-
-        Parameters
-        ----------
-        X : array-like, data frame or geometry of shape (n_samples, n_columns >= 2)
-            Longitude and latitude in degrees in the first two columns, or points in any CRS.
-
-        Returns
-        -------
-        features : array of shape (n_samples, n_features_out)
-            In X's namespace, on its device, in its float dtype (float64 for integers). Rows with
-            a missing or impossible coordinate are NaN.
-        """
-        return super().transform(X)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = False

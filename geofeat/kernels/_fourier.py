@@ -158,27 +158,29 @@ def _products_array_api(
     dtype, device = coordinates[0].dtype, coordinates[0].device
     # Metal has no double precision.
     working = dtype if "mps" in str(device) else xp.float64
-    columns = [xp.astype(coordinate, working) for coordinate in coordinates]
-    one = 1 + 0 * sum(columns[1:], start=columns[0])
-    terms = [one]
-    for rate in rates:
-        phase = sum(
-            (float(r) * c for r, c in zip(rate[1:], columns[1:], strict=True)),
-            start=float(rate[0]) * columns[0],
-        )
-        terms += (
-            _sine_and_cosine_array_api(phase, xp) if in_degrees else [xp.sin(phase), xp.cos(phase)]
-        )
-    terms = xp.stack(terms, axis=1)
-    left, right = (xp.asarray(side.copy(), device=device) for side in factors)
+    columns = [xp.astype(coordinate, working)[:, None] for coordinate in coordinates]
+    missing = 0 * sum(columns[1:], start=columns[0])  # or NaN
+    by_coordinate = [xp.asarray(rate.copy(), dtype=working, device=device) for rate in rates.T]
+    phases = missing
+    for column, rate in zip(columns, by_coordinate, strict=True):
+        phases = phases + column * rate[None, :]
+    sines, cosines = _sines_and_cosines(phases, xp, in_degrees)
+    terms = xp.concat([1 + missing, sines, cosines], axis=1)
+    # Terms alternate between sine and cosine; here all sines come first.
+    places = np.where(factors % 2, (factors + 1) // 2, rates.shape[0] + factors // 2)
+    left, right = (
+        xp.asarray(side, device=device) for side in np.where(factors == ONE, 0, places).copy()
+    )
     return xp.astype(xp.take(terms, left, axis=1) * xp.take(terms, right, axis=1), dtype)
 
 
-def _sine_and_cosine_array_api(degrees: Any, xp: Any) -> list[Any]:
-    """Sine and cosine of degrees, exact at quarter turns."""
-    turns = xp.floor(degrees / 90 + 0.5)
-    rest = (degrees - turns * 90) * (math.pi / 180)
+def _sines_and_cosines(phases: Any, xp: Any, in_degrees: bool) -> tuple[Any, Any]:
+    if not in_degrees:
+        return xp.sin(phases), xp.cos(phases)
+    # exact at quarter turns
+    turns = xp.floor(phases / 90 + 0.5)
+    rest = (phases - turns * 90) * (math.pi / 180)
     sine, cosine = xp.sin(rest), xp.cos(rest)
     odd = xp.remainder(turns, 2 + 0 * turns) == 1
     sign = xp.where(xp.remainder(turns, 4 + 0 * turns) >= 2, -1 + 0 * turns, 1 + 0 * turns)
-    return [sign * xp.where(odd, cosine, sine), sign * xp.where(odd, -sine, cosine)]
+    return sign * xp.where(odd, cosine, sine), sign * xp.where(odd, -sine, cosine)
