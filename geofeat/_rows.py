@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -62,26 +63,26 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like or data frame of shape (n_samples, n_columns)
+        X : array-like, data frame or geometry of shape (n_samples, n_columns)
             As in `fit`.
 
         Returns
         -------
         features : array of shape (n_samples, n_features_out)
             In X's namespace, on its device, in its float dtype (float64 for integers). Rows with
-            a missing value are NaN.
+            a missing or impossible value are NaN.
         """
         inputs, xp = self._read(X)
-        n_rows, dtype = inputs[0].shape[0], inputs[0].dtype
+        n_rows, dtype = inputs[0].shape[0], self._result_dtype(inputs[0].dtype)
         refuse_beyond_memory(n_rows, self._n_features_out, dtype, type(self).__name__)
         device = getattr(self, "device", None)
         if device is not None:
             return self._encode_on(device, inputs, xp)
-        if xp is not np:
-            return self._encode(*inputs, xp)
-        out = np.empty((n_rows, self._n_features_out), dtype=dtype)
-        self._encode_slabs(inputs, out)
-        return out
+        if xp is np:
+            return self._encode_rows(inputs)
+        if _is_cpu_tensor(inputs[0]):  # memory that the compiled kernels can read
+            return xp.asarray(self._encode_rows(tuple(part.numpy() for part in inputs)))
+        return self._encode(*inputs, xp)
 
     def transform_chunks(
         self, X: Any, *, chunk_rows: int | None = None
@@ -93,7 +94,7 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like or data frame of shape (n_samples, n_columns)
+        X : array-like, data frame or geometry of shape (n_samples, n_columns)
             As in `transform`; NumPy arithmetic, whatever the namespace of X.
         chunk_rows : int, default=None
             Rows of a block. None takes as many as fill 16 MiB.
@@ -108,7 +109,8 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
         inputs, xp = self._read(X)
         if xp is not np:
             inputs = tuple(move_to(part, xp=np, device=None) for part in inputs)
-        n_rows, dtype, width = inputs[0].shape[0], inputs[0].dtype, self._n_features_out
+        n_rows, width = inputs[0].shape[0], self._n_features_out
+        dtype = self._result_dtype(inputs[0].dtype)
         if chunk_rows is None:
             chunk_rows = max(1, _CHUNK_BYTES // (width * dtype.itemsize))
         buffer = np.empty((min(chunk_rows, n_rows), width), dtype=dtype)
@@ -142,8 +144,18 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
+    def _result_dtype(self, dtype: Any) -> Any:
+        """Return the dtype of the features for that of the input."""
+        return dtype
+
     def _rows_per_slab(self, dtype: Any) -> int:
         return max(_MIN_SLAB_ROWS, _SLAB_BYTES // (self._n_features_out * dtype.itemsize))
+
+    def _encode_rows(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        dtype = self._result_dtype(inputs[0].dtype)
+        out = np.empty((inputs[0].shape[0], self._n_features_out), dtype=dtype)
+        self._encode_slabs(inputs, out)
+        return out
 
     def _encode_slabs(self, inputs: tuple[np.ndarray, ...], out: np.ndarray) -> None:
         """Fill ``out`` slab by slab on the threads the call may use."""
@@ -166,10 +178,16 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
         if xp is not np:
             out_device = get_namespace_and_device(inputs[0])[2]
             return move_to(torch.cat(list(blocks)), xp=xp, device=out_device)
-        out = np.empty((inputs[0].shape[0], self._n_features_out), dtype=inputs[0].dtype)
+        dtype = self._result_dtype(inputs[0].dtype)
+        out = np.empty((inputs[0].shape[0], self._n_features_out), dtype=dtype)
         for first, block in zip(range(0, out.shape[0], rows), blocks, strict=True):
-            out[first : first + rows] = block.cpu().numpy()
+            torch.from_numpy(out[first : first + rows]).copy_(block)
         return out
+
+
+def _is_cpu_tensor(values: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(values, torch.Tensor) and values.device.type == "cpu"
 
 
 def _to_torch(torch: Any, axis: Any, device: Any) -> Any:

@@ -121,14 +121,16 @@ def aligned(size: Any, like: Any) -> Any:
 
 @intrinsic
 def load(typing_context: Any, array: Any, index: Any) -> Any:
-    """Eight neighbours of a contiguous float64 array, from ``array[index]`` on, unchecked."""
+    """Eight neighbours from ``array[index]`` on, contiguous float64 or float32, unchecked."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, array, args[0], args[1], _LANES)
-        return builder.load(pointer, align=8)
+        vector = _vector(array.dtype, LANES)
+        pointer = _pointer(context, builder, array, args[0], args[1], vector)
+        value = builder.load(pointer, align=array.dtype.bitwidth // 8)
+        return value if vector == _LANES else builder.fpext(value, _LANES)
 
-    if array.dtype != types.float64:
-        raise TypeError(f"load reads float64, not {array.dtype}")
+    if array.dtype not in (types.float64, types.float32):
+        raise TypeError(f"load reads float64 or float32, not {array.dtype}")
     return _lanes(array, types.intp), codegen
 
 
