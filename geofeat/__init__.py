@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from geofeat import datasets, evaluation, exceptions
     from geofeat._discovery import all_transformers
     from geofeat._versions import show_versions
+    from geofeat.embedders._registry import list_models
     from geofeat.encoders._cartesian import CartesianEncoder
     from geofeat.encoders._direct import DirectEncoder
     from geofeat.encoders._harmonic_regression import HarmonicFeatures
@@ -39,6 +40,7 @@ _HOME = {
     "TesseraSource": "geofeat.rasters._tessera",
     "WrapEncoder": "geofeat.encoders._wrap",
     "all_transformers": "geofeat._discovery",
+    "list_models": "geofeat.embedders._registry",
     "show_versions": "geofeat._versions",
 }
 _SUBPACKAGES = ("datasets", "evaluation", "exceptions")
@@ -59,6 +61,7 @@ __all__ = [
     "datasets",
     "evaluation",
     "exceptions",
+    "list_models",
     "show_versions",
 ]
 

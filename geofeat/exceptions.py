@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 __all__ = [
+    "ChecksumError",
     "CoordinateWarning",
     "CorruptFileError",
     "CoverageWarning",
+    "DownloadError",
     "GeofeatError",
     "LimitError",
+    "OfflineError",
     "RasterMismatchError",
     "SourceError",
     "SpectrumWarning",
@@ -45,6 +48,30 @@ class CorruptFileError(SourceError):
     """A file that is unreadable, truncated or laid out otherwise than its format says."""
 
 
+class ChecksumError(CorruptFileError):
+    """A file that is not, byte for byte, the one that was expected.
+
+    Parameters
+    ----------
+    path : path-like or str
+        The file.
+    reason : str
+        What differs and how to mend it.
+    expected, actual : str
+        The SHA-256 sums, or the sizes, that differ.
+    url : str
+        Where the file came from, if it was downloaded.
+    """
+
+    def __init__(
+        self, path: object, reason: str, *, expected: str = "", actual: str = "", url: str = ""
+    ):
+        super().__init__(path, reason)
+        self.expected = expected
+        self.actual = actual
+        self.url = url
+
+
 class UnsafeFileError(CorruptFileError):
     """A file whose reading could run code or leave its folder."""
 
@@ -55,6 +82,34 @@ class RasterMismatchError(SourceError):
 
 class LimitError(GeofeatError, ValueError):
     """A size bound that the work would pass, found before the work starts."""
+
+
+class DownloadError(GeofeatError, OSError):
+    """A file that could not be downloaded; the error of the last attempt is its cause.
+
+    Parameters
+    ----------
+    message : str
+        Which file, from where, and how to come by it otherwise.
+    url : str
+        Address of the file, without user names and passwords.
+    status : int or None
+        Status of the last answer; None if there was none.
+    attempts : int
+        How often it was tried.
+    """
+
+    def __init__(
+        self, message: str, *, url: str = "", status: int | None = None, attempts: int = 0
+    ):
+        super().__init__(message)
+        self.url = url
+        self.status = status
+        self.attempts = attempts
+
+
+class OfflineError(DownloadError):
+    """A file that is not on this computer, while downloads are switched off."""
 
 
 class CoordinateWarning(UserWarning):
