@@ -39,7 +39,7 @@ def read_lonlat(X: Any, owner: str) -> tuple[Any, Any, Any]:
         is_frame = frame_names(X) is not None
         columns = frame_columns(X, 2) if is_frame else [X[:, 0], X[:, 1]]
         xp, _, device = get_namespace_and_device(X)
-        if is_frame or _is_numpy(xp):
+        if is_frame or is_numpy(xp):
             xp = np
             lon, lat = (
                 column_values(column, f"the {axis} column of {owner}'s X")
@@ -48,13 +48,13 @@ def read_lonlat(X: Any, owner: str) -> tuple[Any, Any, Any]:
             dtype = np.result_type(lon, lat)
             lon, lat = (np.ascontiguousarray(axis, dtype=dtype) for axis in (lon, lat))
         else:
-            lon, lat = (_tensor_values(column, xp, device, owner) for column in columns)
+            lon, lat = (tensor_values(column, xp, device, owner) for column in columns)
         source = "X"
     return (*_to_valid_degrees(lon, lat, xp, owner, source), xp)
 
 
 def check_layout(X: Any, owner: str) -> Any:
-    """Return X as a table, or raise an error that says what to do.
+    """Return X as a table of places, or raise an error that says what to do.
 
     Lists and other sequences become arrays, an xarray.DataArray its values; frames, geometries and
     tensors pass as they are.
@@ -62,6 +62,26 @@ def check_layout(X: Any, owner: str) -> Any:
     if is_geometry(X):
         _require_rows(len(X), (len(X), 2))
         return X
+    names = frame_names(X)
+    X = as_table(X, owner, "a point, longitude and latitude as columns", "point")
+    if names is not None:
+        _refuse_swapped_names(names, owner)
+    return X
+
+
+def as_table(X: Any, owner: str, row: str, one: str) -> Any:
+    """Return X as a table, or raise an error that says what to do.
+
+    Parameters
+    ----------
+    X : array-like, tensor or data frame
+        Lists and other sequences become arrays, an xarray.DataArray its values; frames and
+        tensors pass as they are.
+    owner : str
+        Name of the transformer for messages.
+    row, one : str
+        What a row is, for messages: in full, and in a word.
+    """
     if sparse.issparse(X):
         raise TypeError(
             f"{owner} needs dense data, got a sparse {type(X).__name__}: pass X.toarray()."
@@ -70,13 +90,12 @@ def check_layout(X: Any, owner: str) -> Any:
     if names is None:
         X = _as_array(X, owner)
     else:
-        _refuse_wrong_names(names, owner)
+        _refuse_duplicated_names(names, owner)
     shape = tuple(X.shape)
     if len(shape) != 2:
         raise ValueError(
             f"Expected 2D array, got {len(shape)}D array of shape {shape} instead: {owner} needs "
-            "one row a point, longitude and latitude as columns. Reshape your data, a single point "
-            "with array.reshape(1, -1)."
+            f"one row {row}. Reshape your data, a single {one} with array.reshape(1, -1)."
         )
     _require_rows(shape[0], shape)
     return X
@@ -103,7 +122,7 @@ def _as_array(X: Any, owner: str) -> Any:
         if X.requires_grad:
             raise TypeError(f"{owner} cannot follow gradients: pass X.detach().")
         xp, _, _ = get_namespace_and_device(X)
-        if not _is_numpy(xp):
+        if not is_numpy(xp):
             return X
         if X.device.type != "cpu":
             raise TypeError(
@@ -121,7 +140,7 @@ def _as_array(X: Any, owner: str) -> Any:
             "dataset[['lon', 'lat']].to_dataframe()."
         )
     xp, is_array_api, _ = get_namespace_and_device(X)
-    if is_array_api and not _is_numpy(xp):
+    if is_array_api and not is_numpy(xp):
         return X
     if not isinstance(X, np.ma.MaskedArray):
         X = np.asarray(X)
@@ -130,14 +149,18 @@ def _as_array(X: Any, owner: str) -> Any:
     return X
 
 
-def _is_numpy(xp: Any) -> bool:
+def is_numpy(xp: Any) -> bool:
+    """Whether a namespace is NumPy's own or the one scikit-learn wraps it in."""
     return xp is np or xp.__name__ in {"numpy", "sklearn.externals.array_api_compat.numpy"}
 
 
-def _refuse_wrong_names(names: list[Any], owner: str) -> None:
+def _refuse_duplicated_names(names: list[Any], owner: str) -> None:
     twice = sorted({str(name) for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{owner} got duplicated column names: {', '.join(twice)}.")
+
+
+def _refuse_swapped_names(names: list[Any], owner: str) -> None:
     lowered = [str(name).strip().lower() for name in names[:2]]
     if len(lowered) == 2 and lowered[0] in _LAT_NAMES and lowered[1] in _LON_NAMES:
         raise ValueError(
@@ -146,11 +169,12 @@ def _refuse_wrong_names(names: list[Any], owner: str) -> None:
         )
 
 
-def _tensor_values(column: Any, xp: Any, device: Any, owner: str) -> Any:
+def tensor_values(column: Any, xp: Any, device: Any, owner: str) -> Any:
+    """Copy of a tensor's real numbers in its float dtype, integers in the widest."""
     if xp.isdtype(column.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: {owner} got {column.dtype}.")
     if xp.isdtype(column.dtype, "bool"):
-        raise TypeError(f"{owner} got {column.dtype} coordinates; degrees are real numbers.")
+        raise TypeError(f"{owner} got {column.dtype}, which are no real numbers.")
     floats = supported_float_dtypes(xp, device=device)
     dtype = column.dtype if column.dtype in floats else floats[0]
     return xp.astype(column, dtype, copy=True)

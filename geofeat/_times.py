@@ -20,6 +20,7 @@ FIRST_DAY = (dt.datetime.min - _EPOCH).days
 LAST_DAY = (dt.datetime.max - _EPOCH).days + 1
 _MICROSECONDS_PER_DAY = 86_400_000_000
 _UNITS_PER_DAY = {
+    "D": 1,
     "h": 24,
     "m": 1440,
     "s": 86_400,
@@ -62,12 +63,12 @@ def days_since_1970(times: Any, what: str = "times") -> np.ndarray:
     >>> days_since_1970(np.array(["1970-01-03T12", "NaT"], dtype="datetime64[s]"))
     array([2.5, nan])
     """
-    values = _as_numpy(times, what)
+    values = time_values(times, what)
     if values.ndim != 1:
         raise ValueError(f"{what} must be one-dimensional, got shape {values.shape}.")
     kind = values.dtype.kind
     if kind == "M":
-        days = _from_datetime64(values)
+        days = datetime64_days(values)
     elif kind in "OU":
         days = _from_objects(values, what)
     elif kind in "iuf":
@@ -100,18 +101,8 @@ def check_days(days: np.ndarray, what: str = "times") -> None:
     )
 
 
-def dates_in_names(names: Sequence[Any]) -> np.ndarray | None:
-    """Days since 1970 of column names that are all dates or ISO 8601 text; None otherwise."""
-    if not names or not all(isinstance(name, str | dt.date | np.datetime64) for name in names):
-        return None
-    try:
-        days = days_since_1970(np.array(names, dtype=object), "the column names")
-    except (TypeError, ValueError):
-        return None
-    return None if np.isnan(days).any() else days
-
-
-def _as_numpy(times: Any, what: str) -> np.ndarray:
+def time_values(times: Any, what: str) -> np.ndarray:
+    """Return times in their own dtype: dates in UTC, masked ones missing, objects as given."""
     module = type(times).__module__.partition(".")[0]
     if module == "polars":
         return _from_polars(times)
@@ -127,6 +118,40 @@ def _as_numpy(times: Any, what: str) -> np.ndarray:
         values = values.astype(np.float64)
     values[mask] = np.datetime64("NaT") if values.dtype.kind == "M" else np.nan
     return values
+
+
+def datetime64_days(values: np.ndarray) -> np.ndarray:
+    """Convert datetime64 of any unit to days since 1970, float64, NaT to NaN.
+
+    Years beyond those of a datetime are not checked here.
+    """
+    unit, count = np.datetime_data(values.dtype)
+    missing = np.isnat(values)
+    if unit == "generic" or missing.all():
+        return np.full(values.shape, np.nan)
+    if unit in {"fs", "as"}:
+        values, unit, count = values.astype("datetime64[ns]"), "ns", 1
+    if count != 1:
+        values = values.astype(f"datetime64[{unit}]")
+    if unit in _UNITS_PER_DAY:
+        days = values.astype(np.int64) / _UNITS_PER_DAY[unit]
+    else:  # years, months, weeks: clipped far outside the range, where numpy would wrap
+        steps = values.astype(np.int64).clip(-(2**24), 2**24)
+        dates = steps.astype(f"datetime64[{unit}]").astype("datetime64[D]")
+        days = dates.astype(np.int64).astype(np.float64)
+    days[missing] = np.nan
+    return days
+
+
+def dates_in_names(names: Sequence[Any]) -> np.ndarray | None:
+    """Days since 1970 of column names that are all dates or ISO 8601 text; None otherwise."""
+    if not names or not all(isinstance(name, str | dt.date | np.datetime64) for name in names):
+        return None
+    try:
+        days = days_since_1970(np.array(names, dtype=object), "the column names")
+    except (TypeError, ValueError):
+        return None
+    return None if np.isnan(days).any() else days
 
 
 def _from_polars(times: Any) -> np.ndarray:
@@ -151,25 +176,6 @@ def _from_pandas(times: Any, what: str) -> np.ndarray:
     if dtype.kind in "iuf":
         return column_values(pd.Series(times), what)
     return times.to_numpy(dtype=object)
-
-
-def _from_datetime64(values: np.ndarray) -> np.ndarray:
-    unit, count = np.datetime_data(values.dtype)
-    missing = np.isnat(values)
-    if unit == "generic" or missing.all():
-        return np.full(values.shape, np.nan)
-    if unit in {"fs", "as"}:
-        values, unit, count = values.astype("datetime64[ns]"), "ns", 1
-    if count != 1:
-        values = values.astype(f"datetime64[{unit}]")
-    if unit in _UNITS_PER_DAY:
-        whole, rest = np.divmod(values.astype(np.int64), _UNITS_PER_DAY[unit])
-        days = whole + rest / _UNITS_PER_DAY[unit]
-    else:  # years, months, weeks, days: clipped far outside the range, where numpy would wrap
-        steps = values.astype(np.int64).clip(-(2**24), 2**24)
-        dates = steps.astype(f"datetime64[{unit}]").astype("datetime64[D]")
-        days = dates.astype(np.int64).astype(np.float64)
-    return np.where(missing, np.nan, days)
 
 
 def _from_objects(values: np.ndarray, what: str) -> np.ndarray:
@@ -215,7 +221,7 @@ def _day_of(value: Any, what: str, position: int) -> tuple[float, str]:
     if isinstance(value, dt.date):
         return float((value - _EPOCH.date()).days), "no time zone"
     if isinstance(value, np.datetime64):
-        return float(_from_datetime64(np.array([value]))[0]), "no time zone"
+        return float(datetime64_days(np.array([value]))[0]), "no time zone"
     if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
         return float(value), _NUMBERS
     raise TypeError(
