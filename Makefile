@@ -24,6 +24,7 @@ docs: $(VENV)/.docs
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/encoders.py
+	$(BIN)/python benchmarks/embedders.py
 	$(BIN)/python benchmarks/harmonic_features.py
 	$(BIN)/python benchmarks/rasters.py
 	$(BIN)/python benchmarks/encoders_gpu.py

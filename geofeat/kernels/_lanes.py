@@ -61,6 +61,7 @@ def _bind(symbol: Callable[..., Any], instruction: str) -> None:
 _bind(operator.add, "fadd")
 _bind(operator.sub, "fsub")
 _bind(operator.mul, "fmul")
+_bind(operator.truediv, "fdiv")
 
 
 def _call(builder: Any, name: str, args: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Pretrained networks: location embeddings, read from published weights without torch."""
