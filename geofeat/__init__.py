@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from geofeat.encoders._direct import DirectEncoder
     from geofeat.encoders._harmonic_regression import HarmonicFeatures
     from geofeat.encoders._multiscale import MultiScaleEncoder
+    from geofeat.encoders._random_fourier import RandomFourierFeatures
     from geofeat.encoders._spherical_harmonics import SphericalHarmonicsEncoder
     from geofeat.encoders._wrap import WrapEncoder
     from geofeat.rasters._alphaearth import AlphaEarthSource
@@ -35,6 +36,7 @@ _HOME = {
     "EmbeddingRasterSampler": "geofeat.rasters._sampler",
     "HarmonicFeatures": "geofeat.encoders._harmonic_regression",
     "MultiScaleEncoder": "geofeat.encoders._multiscale",
+    "RandomFourierFeatures": "geofeat.encoders._random_fourier",
     "RasterSource": "geofeat.rasters._raster_source",
     "SphericalHarmonicsEncoder": "geofeat.encoders._spherical_harmonics",
     "TesseraSource": "geofeat.rasters._tessera",
@@ -53,6 +55,7 @@ __all__ = [
     "EmbeddingRasterSampler",
     "HarmonicFeatures",
     "MultiScaleEncoder",
+    "RandomFourierFeatures",
     "RasterSource",
     "SphericalHarmonicsEncoder",
     "TesseraSource",

@@ -10,6 +10,7 @@ from geofeat import (
     EmbeddingRasterSampler,
     HarmonicFeatures,
     MultiScaleEncoder,
+    RandomFourierFeatures,
     SphericalHarmonicsEncoder,
 )
 from geofeat._base import LocationTransformer
@@ -43,6 +44,16 @@ EXAMPLES = {
         HarmonicFeatures,
         lambda: HarmonicFeatures(order=1, trend=False),
     ],
+    "RandomFourierFeatures": [
+        lambda: RandomFourierFeatures(10, kernel="matern", random_state=0),
+        lambda: RandomFourierFeatures(9, scheme="qmc", random_state=0),
+        lambda: RandomFourierFeatures(
+            6, space="sphere", length_scale=3000.0, scheme="orthogonal", random_state=0
+        ),
+        lambda: RandomFourierFeatures(
+            7, kernel="sphere-matern", space="sphere", length_scale=2000.0, random_state=0
+        ),
+    ],
     "SphericalHarmonicsEncoder": [
         SphericalHarmonicsEncoder,
         lambda: SphericalHarmonicsEncoder(degree=3, convention="satclip", degree_decay=1.5),
@@ -57,4 +68,7 @@ def examples_of(name: str, kind: type) -> list:
 
 
 def is_location_transformer(estimator: object) -> bool:
-    return isinstance(estimator, LocationTransformer)
+    """Whether it reads longitude and latitude, in all of its settings or in this one."""
+    return isinstance(estimator, LocationTransformer) and (
+        getattr(estimator, "space", "sphere") == "sphere"
+    )

@@ -27,8 +27,17 @@ from geofeat import EmbeddingRasterSampler, all_transformers
 from geofeat.exceptions import CoordinateWarning, CoverageWarning, VersionWarning
 from tests.examples import examples_of, is_location_transformer
 
+
+def ready(transformer):
+    """A clone that can transform; fitted on geometries, it fixes no number of columns."""
+    transformer = clone(transformer)
+    if sklearn.utils.get_tags(transformer).requires_fit:
+        transformer.fit(gpd.GeoSeries.from_xy([0.5, 5.5], [50.5, 51.5], crs="EPSG:4326"))
+    return transformer
+
+
 LOCATION_TRANSFORMERS = [
-    example
+    ready(example)
     for name, kind in all_transformers()
     for example in examples_of(name, kind)
     if is_location_transformer(example)
@@ -37,7 +46,7 @@ LOCATION_TRANSFORMERS = [
 
 @pytest.fixture(params=LOCATION_TRANSFORMERS, ids=repr)
 def transformer(request):
-    return clone(request.param)
+    return ready(request.param)
 
 
 @pytest.fixture
@@ -417,7 +426,7 @@ def test_bounds_are_those_of_the_points(transformer):
     assert_allclose(transformer.bounds_, [-10.0, 10.0, 10.0, 80.0])
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, clone, lambda t: pickle.loads(pickle.dumps(t))])
+@pytest.mark.parametrize("copied", [copy.deepcopy, ready, lambda t: pickle.loads(pickle.dumps(t))])
 def test_copies_give_equal_output(transformer, inner_points, copied):
     expected = transformer.fit(inner_points).transform(inner_points)
     assert_array_equal(copied(transformer).transform(inner_points), expected)
@@ -458,7 +467,8 @@ def array_api_transformers():
 def test_tensors_in_tensors_out_and_equal_to_numpy(transformer, points, dtype):
     X = torch.from_numpy(points).to(dtype)
     with sklearn.config_context(array_api_dispatch=True):
-        features = transformer.transform(X)
+        must_be_fitted = sklearn.utils.get_tags(transformer).requires_fit
+        features = (clone(transformer).fit(X) if must_be_fitted else transformer).transform(X)
     assert isinstance(features, torch.Tensor)
     assert features.dtype == dtype
     atol = 1e-12 if dtype == torch.float64 else 5e-6
@@ -477,4 +487,4 @@ def test_a_device_changes_where_not_what(transformer, inner_points):
         assert_allclose(features, expected, rtol=0, atol=1e-12)
     assert on_cpu.transform(inner_points.astype(np.float32)).dtype == np.float32
     with pytest.raises(ValueError, match="has no such device"):
-        clone(transformer).set_params(device="cuda:77").transform(inner_points)
+        ready(on_cpu.set_params(device="cuda:77")).transform(inner_points)
