@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from geofeat import datasets, evaluation, exceptions
     from geofeat._discovery import all_transformers
     from geofeat._versions import show_versions
+    from geofeat.embedders._convert_weights import convert_weights
     from geofeat.embedders._registry import list_models
     from geofeat.encoders._cartesian import CartesianEncoder
     from geofeat.encoders._direct import DirectEncoder
@@ -42,6 +43,7 @@ _HOME = {
     "TesseraSource": "geofeat.rasters._tessera",
     "WrapEncoder": "geofeat.encoders._wrap",
     "all_transformers": "geofeat._discovery",
+    "convert_weights": "geofeat.embedders._convert_weights",
     "list_models": "geofeat.embedders._registry",
     "show_versions": "geofeat._versions",
 }
@@ -61,6 +63,7 @@ __all__ = [
     "TesseraSource",
     "WrapEncoder",
     "all_transformers",
+    "convert_weights",
     "datasets",
     "evaluation",
     "exceptions",
