@@ -433,10 +433,12 @@ class RandomFourierFeatures(LocationTransformer):
     def _fitted(self, name: str, xp: Any, device: Any) -> Any:
         """Fitted array in the namespace of the arithmetic, which need not be that of `fit`."""
         values = getattr(self, name)
-        if xp is not np:
-            return move_to(values, xp=xp, device=device)
-        # move_to needs a setting of scikit-learn that worker threads do not see.
-        return np.asarray(values.cpu() if hasattr(values, "cpu") else values)
+        if xp is np and isinstance(values, np.ndarray):
+            return values
+        if xp is np and hasattr(values, "cpu"):
+            # move_to knows tensors by a setting of scikit-learn that worker threads do not see.
+            return values.cpu().numpy()
+        return move_to(values, xp=xp, device=None if xp is np else device)
 
     def _encode(self, table: Any, xp: Any, out: np.ndarray | None = None) -> Any:
         points = self._to_points(table, xp)
