@@ -9,15 +9,7 @@ import numpy as np
 
 from geofeat._base import LocationTransformer
 from geofeat._sklearn import Interval
-from geofeat.kernels._fourier import ONE, cosine_term, fourier_products, sine_term
-
-_RATES = np.eye(2)
-_FACTORS = np.array(
-    [
-        [cosine_term(0), sine_term(0), sine_term(1)],
-        [cosine_term(1), cosine_term(1), ONE],
-    ]
-)
+from geofeat.kernels._unit_vectors import unit_vectors
 
 
 class CartesianEncoder(LocationTransformer):
@@ -72,6 +64,6 @@ class CartesianEncoder(LocationTransformer):
         return ["x", "y", "z"]
 
     def _encode(self, lon: Any, lat: Any, xp: Any, out: np.ndarray | None = None) -> Any:
-        xyz = fourier_products((lon, lat), _RATES, _FACTORS, xp, in_degrees=True, out=out)
+        xyz = unit_vectors(lon, lat, xp, out)
         xyz *= self.radius
         return xyz

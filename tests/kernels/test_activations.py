@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from geofeat.kernels._activations import positive_part_of_sum, sine_of_sum
+from geofeat.kernels._activations import positive_part_of_sum, sine_of_mean, sine_of_sum
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9, 256])
@@ -16,6 +16,21 @@ def test_sine_of_sum(width, dtype, atol):
     sine_of_sum(values, bias, 30.0)
     assert values.dtype == dtype
     assert_allclose(values, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 256])
+@pytest.mark.parametrize(("dtype", "atol"), [(np.float64, 1e-15), (np.float32, 3e-7)])
+def test_sine_of_mean(width, dtype, atol):
+    rng = np.random.default_rng(0)
+    values, state = rng.normal(size=(2, 13, width)).astype(dtype)
+    bias = rng.normal(size=width)
+    state[3] = np.nan
+    mean = (values.astype(np.float64) + bias + state) / 2
+    out = np.zeros_like(values)
+    sine_of_mean(values, bias, state, out)
+    assert_allclose(state, mean, rtol=0, atol=atol)
+    assert_allclose(out, np.sin(mean), rtol=0, atol=atol)
+    assert np.isnan(out[3]).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
