@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from geofeat import datasets, evaluation, exceptions
     from geofeat._discovery import all_transformers
     from geofeat._versions import show_versions
+    from geofeat.embedders._climplicit import ClimplicitEmbedder
     from geofeat.embedders._convert_weights import convert_weights
+    from geofeat.embedders._csp import CSPEmbedder
+    from geofeat.embedders._geoclip import GeoCLIPEmbedder
+    from geofeat.embedders._mind import MINDEmbedder
+    from geofeat.embedders._range import RANGEEmbedder
     from geofeat.embedders._registry import list_models
+    from geofeat.embedders._satclip import SatCLIPEmbedder
+    from geofeat.embedders._sinr import SINREmbedder
+    from geofeat.embedders._tte import TTEEmbedder
     from geofeat.encoders._cartesian import CartesianEncoder
     from geofeat.encoders._direct import DirectEncoder
     from geofeat.encoders._harmonic_regression import HarmonicFeatures
@@ -32,14 +40,22 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "AlphaEarthSource": "geofeat.rasters._alphaearth",
     "ArraySource": "geofeat.rasters._array_source",
+    "CSPEmbedder": "geofeat.embedders._csp",
     "CartesianEncoder": "geofeat.encoders._cartesian",
+    "ClimplicitEmbedder": "geofeat.embedders._climplicit",
     "DirectEncoder": "geofeat.encoders._direct",
     "EmbeddingRasterSampler": "geofeat.rasters._sampler",
+    "GeoCLIPEmbedder": "geofeat.embedders._geoclip",
     "HarmonicFeatures": "geofeat.encoders._harmonic_regression",
+    "MINDEmbedder": "geofeat.embedders._mind",
     "MultiScaleEncoder": "geofeat.encoders._multiscale",
+    "RANGEEmbedder": "geofeat.embedders._range",
     "RandomFourierFeatures": "geofeat.encoders._random_fourier",
     "RasterSource": "geofeat.rasters._raster_source",
+    "SINREmbedder": "geofeat.embedders._sinr",
+    "SatCLIPEmbedder": "geofeat.embedders._satclip",
     "SphericalHarmonicsEncoder": "geofeat.encoders._spherical_harmonics",
+    "TTEEmbedder": "geofeat.embedders._tte",
     "TesseraSource": "geofeat.rasters._tessera",
     "WrapEncoder": "geofeat.encoders._wrap",
     "all_transformers": "geofeat._discovery",
@@ -52,14 +68,22 @@ _SUBPACKAGES = ("datasets", "evaluation", "exceptions")
 __all__ = [
     "AlphaEarthSource",
     "ArraySource",
+    "CSPEmbedder",
     "CartesianEncoder",
+    "ClimplicitEmbedder",
     "DirectEncoder",
     "EmbeddingRasterSampler",
+    "GeoCLIPEmbedder",
     "HarmonicFeatures",
+    "MINDEmbedder",
     "MultiScaleEncoder",
+    "RANGEEmbedder",
     "RandomFourierFeatures",
     "RasterSource",
+    "SINREmbedder",
+    "SatCLIPEmbedder",
     "SphericalHarmonicsEncoder",
+    "TTEEmbedder",
     "TesseraSource",
     "WrapEncoder",
     "all_transformers",

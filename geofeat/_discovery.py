@@ -8,7 +8,7 @@ from importlib import import_module
 
 from sklearn.base import TransformerMixin
 
-_ROOMS = ("encoders", "rasters")
+_ROOMS = ("embedders", "encoders", "rasters")
 
 
 def all_transformers() -> list[tuple[str, type[TransformerMixin]]]:
@@ -35,6 +35,7 @@ def all_transformers() -> list[tuple[str, type[TransformerMixin]]]:
                 for name, kind in inspect.getmembers(module, inspect.isclass)
                 if kind.__module__ == info.name
                 and issubclass(kind, TransformerMixin)
+                and not inspect.isabstract(kind)
                 and not name.startswith("_")
             }
     return sorted(found.items())

@@ -14,6 +14,7 @@ from geofeat import (
     SphericalHarmonicsEncoder,
 )
 from geofeat._base import LocationTransformer
+from tests.embedders import networks
 
 
 def world_raster() -> xr.DataArray:
@@ -31,7 +32,7 @@ def world_raster() -> xr.DataArray:
 
 
 # Classes that cannot be made without arguments, and further settings worth the whole check suite.
-EXAMPLES = {
+EXAMPLES = networks.EXAMPLES | {
     "CartesianEncoder": [lambda: CartesianEncoder(radius=2.0)],
     "DirectEncoder": [lambda: DirectEncoder(convention="locationencoder")],
     "MultiScaleEncoder": [
