@@ -43,7 +43,7 @@ def cosine_term(phase: int) -> int:
 
 def fourier_products(
     coordinates: tuple[Any, ...],
-    rates: np.ndarray,
+    rates: Any,
     factors: np.ndarray,
     xp: Any,
     *,
@@ -56,8 +56,8 @@ def fourier_products(
     ----------
     coordinates : tuple of arrays of shape (n,)
         Float64 or float32, in namespace ``xp``. A NaN in one of them makes its row NaN.
-    rates : ndarray of shape (n_phases, len(coordinates)), float64
-        Phase j is the sum of ``rates[j, k] * coordinates[k]``.
+    rates : array of shape (n_phases, len(coordinates)), float64
+        Phase j is the sum of ``rates[j, k] * coordinates[k]``. NumPy, or in namespace ``xp``.
     factors : ndarray of shape (2, n_columns), int64
         Terms whose product a column is: `sine_term` or `cosine_term` of a phase, in the second
         row also `ONE`.
@@ -153,17 +153,18 @@ def _products_cpu(coordinates: Any, rates: Any, factors: Any, in_degrees: Any, o
 
 
 def _products_array_api(
-    coordinates: tuple[Any, ...], rates: np.ndarray, factors: np.ndarray, xp: Any, in_degrees: bool
+    coordinates: tuple[Any, ...], rates: Any, factors: np.ndarray, xp: Any, in_degrees: bool
 ) -> Any:
     dtype, device = coordinates[0].dtype, coordinates[0].device
     # Metal has no double precision.
     working = dtype if "mps" in str(device) else xp.float64
     columns = [xp.astype(coordinate, working)[:, None] for coordinate in coordinates]
     missing = 0 * sum(columns[1:], start=columns[0])  # or NaN
-    by_coordinate = [xp.asarray(rate.copy(), dtype=working, device=device) for rate in rates.T]
+    if isinstance(rates, np.ndarray):
+        rates = xp.asarray(rates.copy(), dtype=working, device=device)
     phases = missing
-    for column, rate in zip(columns, by_coordinate, strict=True):
-        phases = phases + column * rate[None, :]
+    for k, column in enumerate(columns):
+        phases = phases + column * rates[None, :, k]
     sines, cosines = _sines_and_cosines(phases, xp, in_degrees)
     terms = xp.concat([1 + missing, sines, cosines], axis=1)
     # Terms alternate between sine and cosine; here all sines come first.
