@@ -18,6 +18,7 @@ from geofeat.embedders._blas import single_threaded_blas
 from geofeat.embedders._layers import Layers
 from geofeat.embedders._layout import Layout
 from geofeat.embedders._weights import Weights, load_weights
+from geofeat.kernels._precision import in_double
 
 if TYPE_CHECKING:
     import torch
@@ -129,11 +130,17 @@ class NetworkEmbedder(LocationTransformer, ABC):
         with single_threaded_blas():
             run_slabs(embed, out.shape[0], max(_MIN_BLOCK_ROWS, min(_BLOCK_ROWS, share)))
 
-    def _encode(self, *args: Any, out: np.ndarray | None = None) -> Any:
-        """Embed tensors block by block where they are."""
+    def _encode(self, *args: Any) -> Any:
+        """Embed the rows of arrays: in NumPy one block into ``out``, tensors block by block."""
+        if args[-2] is np:
+            lon, lat, *others, _, out = args
+            network = self._network(out.dtype.name)
+            return self._forward(network, lon, lat, Layers(np), out, *others)
         lon, lat, *others, xp = args
         dtype = self.dtype or str(lon.dtype).rpartition(".")[2]
         network = self._network(dtype, xp, lon.device)
+        if dtype == "float64":
+            lon, lat = in_double(lon, xp), in_double(lat, xp)
         layers = Layers(xp)
         blocks = [
             self._forward(

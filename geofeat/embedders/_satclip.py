@@ -142,6 +142,12 @@ class SatCLIPEmbedder(NetworkEmbedder):
                 layout.source,
                 f"its first layer takes {width} inputs, no number of spherical harmonics",
             )
+        told = layout.settings.get("harmonics_calculation", "analytic")
+        if told != "analytic":  # the others have other signs
+            raise CorruptFileError(
+                layout.source,
+                f"was trained on {told!r} harmonics, not on the published analytic ones",
+            )
         last = layout.dense("nnet.last_layer", hidden[-1].weight.shape[0])
         return SatCLIPNetwork(degree, tuple(hidden), last)
 

@@ -23,11 +23,12 @@ from geofeat._sklearn import (
     supported_float_dtypes,
 )
 from geofeat._warnings import warn_caller
-from geofeat.encoders._cartesian import CartesianEncoder
 from geofeat.encoders._random_draws import correlation, draw_axes, draw_frequencies
 from geofeat.exceptions import SpectrumWarning
 from geofeat.kernels._degree_variances import degree_variances
+from geofeat.kernels._precision import in_double
 from geofeat.kernels._random_fourier import random_waves, zonal_functions
+from geofeat.kernels._unit_vectors import unit_vectors
 
 # Kernels of the sphere itself, and their names as spectra of its harmonics.
 _SPHERE_KERNELS = {"sphere-matern": "matern", "sphere-heat": "heat"}
@@ -36,8 +37,6 @@ _HIGHEST_DEGREE = 1000
 _NEGLIGIBLE = 1e-9
 # Two huge pages, as wide as the work that one thread takes at a time.
 _SLAB_BYTES = 2**22
-
-_unit_vectors = CartesianEncoder()._encode
 
 
 class RandomFourierFeatures(LocationTransformer):
@@ -426,9 +425,8 @@ class RandomFourierFeatures(LocationTransformer):
         """Table of `_read` as points, on the sphere in double precision where there is any."""
         if self.space == "plane":
             return table
-        if "mps" not in str(table.device):
-            table = xp.astype(table, xp.float64)
-        return _unit_vectors(table[:, 0], table[:, 1], xp)
+        table = in_double(table, xp)
+        return unit_vectors(table[:, 0], table[:, 1], xp)
 
     def _fitted(self, name: str, xp: Any, device: Any) -> Any:
         """Fitted array in the namespace of the arithmetic, which need not be that of `fit`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from geofeat.kernels._precision import in_double
+
 # The constants of Equal Earth, and what makes x run from -1 to 1 along the equator.
 _A1, _A2, _A3, _A4 = 1.340264, -0.081106, 0.000893, 0.003796
 _SCALE = 66.50336 / 180
@@ -18,8 +20,7 @@ def equal_earth(lon: Any, lat: Any, xp: Any, *, sqrt_3: float = SQRT_3) -> tuple
 
     Float64 arithmetic where the device has it; NaN in, NaN out.
     """
-    working = lon.dtype if "mps" in str(getattr(lon, "device", "")) else xp.float64
-    lon, lat = xp.astype(lon, working), xp.astype(lat, working)
+    lon, lat = in_double(lon, xp), in_double(lat, xp)
     t = xp.asin(sqrt_3 / 2 * xp.sin(lat * (math.pi / 180)))
     t2 = t * t
     t6 = t2 * t2 * t2

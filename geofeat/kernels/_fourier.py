@@ -24,6 +24,7 @@ from geofeat.kernels._lanes import (
     store,
     store_transposed,
 )
+from geofeat.kernels._precision import in_double
 from geofeat.kernels._sine import sine_and_cosine, sine_and_cosine_of_degrees
 
 ONE = 0
@@ -156,12 +157,10 @@ def _products_array_api(
     coordinates: tuple[Any, ...], rates: Any, factors: np.ndarray, xp: Any, in_degrees: bool
 ) -> Any:
     dtype, device = coordinates[0].dtype, coordinates[0].device
-    # Metal has no double precision.
-    working = dtype if "mps" in str(device) else xp.float64
-    columns = [xp.astype(coordinate, working)[:, None] for coordinate in coordinates]
+    columns = [in_double(coordinate, xp)[:, None] for coordinate in coordinates]
     missing = 0 * sum(columns[1:], start=columns[0])  # or NaN
     if isinstance(rates, np.ndarray):
-        rates = xp.asarray(rates.copy(), dtype=working, device=device)
+        rates = xp.asarray(rates.copy(), dtype=columns[0].dtype, device=device)
     phases = missing
     for k, column in enumerate(columns):
         phases = phases + column * rates[None, :, k]

@@ -14,6 +14,7 @@ import numpy as np
 from geofeat.kernels._fourier import store_columns
 from geofeat.kernels._jit import njit
 from geofeat.kernels._lanes import LANES, aligned, floor, load, multiply_add, splat, store
+from geofeat.kernels._precision import in_double
 from geofeat.kernels._sine import (
     _QUARTER_1,
     _QUARTER_2,
@@ -261,16 +262,11 @@ def _waves_of_angles(angles: Any, phases: Any, scale: float, xp: Any) -> Any:
     return scale * xp.cos(angles + phases)
 
 
-def _working_dtype(points: Any, xp: Any) -> Any:
-    # Metal has no double precision.
-    return points.dtype if "mps" in str(points.device) else xp.float64
-
-
 def _waves_array_api(points: Any, weights: Any, phases: Any, scale: float, xp: Any) -> Any:
-    working = _working_dtype(points, xp)
-    angles = xp.matmul(xp.astype(points, working), xp.astype(weights, working).T)
+    exact = in_double(points, xp)
+    angles = xp.matmul(exact, xp.astype(weights, exact.dtype).T)
     if phases is not None:
-        phases = xp.astype(phases, working)
+        phases = xp.astype(phases, exact.dtype)
     return xp.astype(_waves_of_angles(angles, phases, scale, xp), points.dtype)
 
 
@@ -364,8 +360,8 @@ def _zonal_cpu(points: Any, axes: Any, degrees: Any, factors: Any, out: Any) -> 
 def _zonal_array_api(
     points: Any, axes: Any, degrees: np.ndarray, factors: np.ndarray, xp: Any
 ) -> Any:
-    working = _working_dtype(points, xp)
-    height = xp.matmul(xp.astype(points, working), xp.astype(axes, working).T)
+    exact = in_double(points, xp)
+    height = xp.matmul(exact, xp.astype(axes, exact.dtype).T)
     one, before = 1 + 0 * height, 0 * height
     finished, first = [], 0
     for n in range(int(degrees[-1]) + 1):
@@ -377,5 +373,5 @@ def _zonal_array_api(
             finished.append(one[:, :done])
             one, before, height = one[:, done:], before[:, done:], height[:, done:]
             first += done
-    factors = xp.asarray(factors, dtype=working, device=points.device)
+    factors = xp.asarray(factors, dtype=exact.dtype, device=points.device)
     return xp.astype(xp.concat(finished, axis=1) * factors, points.dtype)
