@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from geofeat.embedders._climplicit import ClimplicitEmbedder
     from geofeat.embedders._convert_weights import convert_weights
     from geofeat.embedders._csp import CSPEmbedder
+    from geofeat.embedders._embed_grid import embed_grid
     from geofeat.embedders._geoclip import GeoCLIPEmbedder
     from geofeat.embedders._mind import MINDEmbedder
     from geofeat.embedders._range import RANGEEmbedder
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from geofeat.encoders._wrap import WrapEncoder
     from geofeat.rasters._alphaearth import AlphaEarthSource
     from geofeat.rasters._array_source import ArraySource
+    from geofeat.rasters._quantization import dequantize, quantize
     from geofeat.rasters._raster_source import RasterSource
     from geofeat.rasters._sampler import EmbeddingRasterSampler
     from geofeat.rasters._tessera import TesseraSource
@@ -60,7 +62,10 @@ _HOME = {
     "WrapEncoder": "geofeat.encoders._wrap",
     "all_transformers": "geofeat._discovery",
     "convert_weights": "geofeat.embedders._convert_weights",
+    "dequantize": "geofeat.rasters._quantization",
+    "embed_grid": "geofeat.embedders._embed_grid",
     "list_models": "geofeat.embedders._registry",
+    "quantize": "geofeat.rasters._quantization",
     "show_versions": "geofeat._versions",
 }
 _SUBPACKAGES = ("datasets", "evaluation", "exceptions")
@@ -89,9 +94,12 @@ __all__ = [
     "all_transformers",
     "convert_weights",
     "datasets",
+    "dequantize",
+    "embed_grid",
     "evaluation",
     "exceptions",
     "list_models",
+    "quantize",
     "show_versions",
 ]
 

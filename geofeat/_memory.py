@@ -8,7 +8,13 @@ from typing import Any
 from geofeat.exceptions import LimitError
 
 
-def refuse_beyond_memory(n_rows: int, width: int, dtype: Any, owner: str) -> None:
+def refuse_beyond_memory(
+    n_rows: int,
+    width: int,
+    dtype: Any,
+    owner: str,
+    way_out: str = "Use transform_chunks, float32 input or fewer rows.",
+) -> None:
     """Raise LimitError for an output above 80 % of the free memory, where that is known."""
     itemsize = getattr(dtype, "itemsize", 8)
     size = n_rows * width * itemsize
@@ -22,5 +28,5 @@ def refuse_beyond_memory(n_rows: int, width: int, dtype: Any, owner: str) -> Non
     if size > 0.8 * free:
         raise LimitError(
             f"{owner} would return {n_rows} x {width} values, {size / 2**30:.1f} GiB, and "
-            f"{free / 2**30:.1f} GiB are free. Use transform_chunks, float32 input or fewer rows."
+            f"{free / 2**30:.1f} GiB are free. {way_out}"
         )

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from geofeat._progress import progress_bar
 from geofeat._threads import run_tasks
 from geofeat.rasters._blocks import BlockWindow
 from geofeat.rasters._candidates import OK, Candidates
 from geofeat.rasters._sink import UNREAD, PixelSink
 from geofeat.rasters._sources import PixelReader, Source
-
-# A bar is shown on a terminal once the reading has taken this long.
-_SECONDS_BEFORE_BAR = 2.0
 
 
 class Outcome(NamedTuple):
@@ -101,7 +99,8 @@ def _read(
         more = np.empty((spare.size, sink.out.shape[1]), dtype=np.float32)
         sink.spare = np.concatenate([sink.spare, more])
     windows = reader.windows(which)
-    bar = _progress_bar(windows, progress)
+    n_blocks = sum(window.blocks for window in windows)
+    bar = progress_bar(n_blocks, "reading rasters", "block", progress)
     lock = threading.Lock()
 
     def work(window: BlockWindow) -> None:
@@ -111,22 +110,6 @@ def _read(
 
     with bar:
         run_tasks(work, windows)
-
-
-def _progress_bar(windows: list[BlockWindow], progress: bool | None) -> Any:
-    from tqdm import tqdm
-
-    class Bar(tqdm):
-        # The monitor is a daemon thread that outlives the call; short tasks update the bar enough.
-        monitor_interval = 0
-
-    return Bar(
-        total=sum(window.blocks for window in windows),
-        desc="reading rasters",
-        unit="block",
-        disable=None if progress is None else not progress,
-        delay=_SECONDS_BEFORE_BAR if progress is None else 0,
-    )
 
 
 def _next_valid(

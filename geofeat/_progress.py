@@ -1,0 +1,34 @@
+"""The progress bar of work that may take long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SECONDS_BEFORE_BAR = 2.0
+
+
+def progress_bar(total: int, description: str, unit: str, progress: bool | None) -> Any:
+    """Bar on the error stream, used as a context.
+
+    Parameters
+    ----------
+    total : int
+        How many units the work has.
+    description, unit : str
+        What is done, and what is counted.
+    progress : bool or None
+        Whether to show it. None: on a terminal, when the work takes longer than 2 s.
+    """
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        # The monitor is a daemon thread that outlives the call; short tasks update the bar enough.
+        monitor_interval = 0
+
+    return Bar(
+        total=total,
+        desc=description,
+        unit=unit,
+        disable=None if progress is None else not progress,
+        delay=_SECONDS_BEFORE_BAR if progress is None else 0,
+    )
