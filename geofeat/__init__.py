@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from geofeat.embedders._tte import TTEEmbedder
     from geofeat.encoders._cartesian import CartesianEncoder
     from geofeat.encoders._direct import DirectEncoder
+    from geofeat.encoders._fourier_time import FourierTimeEncoder
     from geofeat.encoders._harmonic_regression import HarmonicFeatures
     from geofeat.encoders._multiscale import MultiScaleEncoder
     from geofeat.encoders._random_fourier import RandomFourierFeatures
+    from geofeat.encoders._space_time import SpaceTimeEncoder
     from geofeat.encoders._spherical_harmonics import SphericalHarmonicsEncoder
     from geofeat.encoders._wrap import WrapEncoder
     from geofeat.rasters._alphaearth import AlphaEarthSource
@@ -48,6 +50,7 @@ _HOME = {
     "DirectEncoder": "geofeat.encoders._direct",
     "EmbeddingRasterSampler": "geofeat.rasters._sampler",
     "GeoCLIPEmbedder": "geofeat.embedders._geoclip",
+    "FourierTimeEncoder": "geofeat.encoders._fourier_time",
     "HarmonicFeatures": "geofeat.encoders._harmonic_regression",
     "MINDEmbedder": "geofeat.embedders._mind",
     "MultiScaleEncoder": "geofeat.encoders._multiscale",
@@ -56,6 +59,7 @@ _HOME = {
     "RasterSource": "geofeat.rasters._raster_source",
     "SINREmbedder": "geofeat.embedders._sinr",
     "SatCLIPEmbedder": "geofeat.embedders._satclip",
+    "SpaceTimeEncoder": "geofeat.encoders._space_time",
     "SphericalHarmonicsEncoder": "geofeat.encoders._spherical_harmonics",
     "TTEEmbedder": "geofeat.embedders._tte",
     "TesseraSource": "geofeat.rasters._tessera",
@@ -79,6 +83,7 @@ __all__ = [
     "DirectEncoder",
     "EmbeddingRasterSampler",
     "GeoCLIPEmbedder",
+    "FourierTimeEncoder",
     "HarmonicFeatures",
     "MINDEmbedder",
     "MultiScaleEncoder",
@@ -87,6 +92,7 @@ __all__ = [
     "RasterSource",
     "SINREmbedder",
     "SatCLIPEmbedder",
+    "SpaceTimeEncoder",
     "SphericalHarmonicsEncoder",
     "TTEEmbedder",
     "TesseraSource",

@@ -3,6 +3,7 @@
 from types import ModuleType
 
 from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
 from sklearn.utils._array_api import (
     check_same_namespace,
     get_namespace_and_device,
@@ -20,6 +21,7 @@ __all__ = [
     "Interval",
     "StrOptions",
     "_fit_context",
+    "_safe_indexing",
     "check_feature_names_in",
     "check_same_namespace",
     "get_namespace_and_device",

@@ -127,19 +127,21 @@ def datetime64_days(values: np.ndarray) -> np.ndarray:
     """
     unit, count = np.datetime_data(values.dtype)
     missing = np.isnat(values)
-    if unit == "generic" or missing.all():
+    if unit == "generic":
         return np.full(values.shape, np.nan)
     if unit in {"fs", "as"}:
         values, unit, count = values.astype("datetime64[ns]"), "ns", 1
     if count != 1:
         values = values.astype(f"datetime64[{unit}]")
     if unit in _UNITS_PER_DAY:
-        days = values.astype(np.int64) / _UNITS_PER_DAY[unit]
+        ticks = values.astype(values.dtype.newbyteorder("="), copy=False).view(np.int64)
+        days = ticks / _UNITS_PER_DAY[unit]
     else:  # years, months, weeks: clipped far outside the range, where numpy would wrap
         steps = values.astype(np.int64).clip(-(2**24), 2**24)
         dates = steps.astype(f"datetime64[{unit}]").astype("datetime64[D]")
         days = dates.astype(np.int64).astype(np.float64)
-    days[missing] = np.nan
+    if missing.any():
+        days[missing] = np.nan
     return days
 
 

@@ -8,9 +8,11 @@ from geofeat import (
     CartesianEncoder,
     DirectEncoder,
     EmbeddingRasterSampler,
+    FourierTimeEncoder,
     HarmonicFeatures,
     MultiScaleEncoder,
     RandomFourierFeatures,
+    SpaceTimeEncoder,
     SphericalHarmonicsEncoder,
 )
 from geofeat._base import LocationTransformer
@@ -41,6 +43,12 @@ EXAMPLES = networks.EXAMPLES | {
         lambda: MultiScaleEncoder("dfs", n_frequencies=2, convention="sphere2vec"),
     ],
     "EmbeddingRasterSampler": [lambda: EmbeddingRasterSampler(ArraySource(world_raster()))],
+    "FourierTimeEncoder": [
+        FourierTimeEncoder,
+        lambda: FourierTimeEncoder(("day", "week", 365.25), n_harmonics=3, include_bias=True),
+        lambda: FourierTimeEncoder(("year", "span"), n_harmonics=2, kind="legendre"),
+        lambda: FourierTimeEncoder(kind="triangle", unit="seconds"),
+    ],
     "HarmonicFeatures": [
         HarmonicFeatures,
         lambda: HarmonicFeatures(order=1, trend=False),
@@ -54,6 +62,11 @@ EXAMPLES = networks.EXAMPLES | {
         lambda: RandomFourierFeatures(
             7, kernel="sphere-matern", space="sphere", length_scale=2000.0, random_state=0
         ),
+    ],
+    # The suite feeds two columns at times, so the time has to be one of them.
+    "SpaceTimeEncoder": [
+        lambda: SpaceTimeEncoder(time_columns=1),
+        lambda: SpaceTimeEncoder(CartesianEncoder(), combine="product", time_columns=1),
     ],
     "SphericalHarmonicsEncoder": [
         SphericalHarmonicsEncoder,
