@@ -17,6 +17,7 @@ from geofeat._threads import run_slabs, usable_threads
 from geofeat.embedders._blas import single_threaded_blas
 from geofeat.embedders._layers import Layers
 from geofeat.embedders._layout import Layout
+from geofeat.embedders._registry import find_model
 from geofeat.embedders._weights import Weights, load_weights
 from geofeat.kernels._precision import in_double
 
@@ -103,6 +104,11 @@ class NetworkEmbedder(LocationTransformer, ABC):
 
     def _network(self, dtype: str, xp: Any = np, device: Any = None) -> Any:
         """Return the arrays in one precision, namespace and place, shared by all estimators."""
+        owner = find_model(self.model).embedder
+        if owner not in {kind.__name__ for kind in type(self).__mro__}:
+            raise ValueError(
+                f"{type(self).__name__}(model={self.model!r}): that is a model of {owner}."
+            )
         weights = load_weights(
             self.model, weights=self.weights, local_files_only=self.local_files_only
         )

@@ -98,7 +98,11 @@ _SATCLIP_KEYS = r"(?:.*\.)?(nnet\..+)"
 _SATCLIP_PAPER = "Klemmer et al., SatCLIP, arXiv:2311.17179"
 _GEOCLIP_KEYS = r"(?:.*\.)?(LocEnc\d+\.(?:capsule|head)\..+)"
 _GEOCLIP_PAPER = "Vivanco Cepeda et al., GeoCLIP, NeurIPS 2023, arXiv:2309.16020"
-_SLED_PAPER = "Lane et al., SLED, arXiv:2608.06612"
+_SLED_PAPER = "SLED, arXiv:2608.06612"
+_SLED_NOTE = (
+    "its network is GeoCLIP's, which reads (lat, lon), while the readme of its package writes "
+    "(lon, lat): compare a few places before you rely on it"
+)
 _MIND_KEYS = r"((?:(?:first|blocks\.\d+)\.linear|head)\.(?:weight|bias)|year_freqs)"
 _MIND_PAPER = "MIND, arXiv:2609.25454"
 _CLIMPLICIT_KEYS = r"(?:location_encoder\.)?((?:layers\.\d+|last_layer)\.(?:weight|bias))"
@@ -201,6 +205,7 @@ MODELS = (
         column_order=LAT_LON,
         n_features=768,
         reference=_SLED_PAPER,
+        note=_SLED_NOTE,
     ),
     PretrainedModel(
         name="sled-s1-s2-ls",
@@ -211,6 +216,7 @@ MODELS = (
         column_order=LAT_LON,
         n_features=768,
         reference=_SLED_PAPER,
+        note=_SLED_NOTE,
     ),
     PretrainedModel(
         name="gair",

@@ -113,3 +113,8 @@ def test_a_pipeline_ends_in_a_forest(tiny, points):
 def test_names_count_the_columns(tiny):
     names = GeoCLIPEmbedder(weights=tiny).get_feature_names_out()
     assert_array_equal(names[[0, 15]], ["geoclip_00", "geoclip_15"])
+
+
+def test_a_model_of_another_class_is_refused_before_anything_is_fetched():
+    with pytest.raises(ValueError, match="model of SatCLIPEmbedder"):
+        GeoCLIPEmbedder("satclip-vit16-l40").transform([[1.0, 2.0]])
