@@ -19,9 +19,10 @@ from geofeat._sklearn import (
 from geofeat._state import VersionedState
 from geofeat._threads import run_slabs
 
-# One slab of features stays in a core's share of the cache.
-_SLAB_BYTES = 2**21
-_MIN_SLAB_ROWS = 256
+# Two huge pages, so that two threads seldom wait for the same one; rows in a multiple of all lanes.
+_SLAB_BYTES = 2**22
+_SLAB_ROW_MULTIPLE = 64
+_MAX_SLAB_ROWS = 2**15
 # Features computed at once on a device.
 _BLOCK_BYTES = 2**26
 # Features in one block of a stream: few enough to be read again from the last cache level.
@@ -149,7 +150,8 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
         return dtype
 
     def _rows_per_slab(self, dtype: Any) -> int:
-        return max(_MIN_SLAB_ROWS, _SLAB_BYTES // (self._n_features_out * dtype.itemsize))
+        rows = _SLAB_BYTES // (self._n_features_out * int(dtype.itemsize))
+        return min(max(_SLAB_ROW_MULTIPLE, rows - rows % _SLAB_ROW_MULTIPLE), _MAX_SLAB_ROWS)
 
     def _encode_rows(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
         dtype = self._result_dtype(inputs[0].dtype)

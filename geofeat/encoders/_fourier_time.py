@@ -27,6 +27,7 @@ from geofeat.kernels._curves import (
     triangle_waves,
 )
 from geofeat.kernels._fourier import ONE, cosine_term, fourier_products, sine_term
+from geofeat.kernels._precision import in_double
 
 # First day since 1970-01-01, and days, of one cycle. 1969-12-29 was a Monday.
 _CYCLES = {"day": (0.0, 1.0), "week": (-3.0, 7.0)}
@@ -35,8 +36,6 @@ _POLYNOMIALS = {"legendre": legendre_steps, "monomial": monomial_steps, "copy": 
 _WAVES = {"fourier": ("sin", "cos"), "triangle": ("trisin", "tricos")}
 # A polynomial may grow to this beyond the span before a word is said about it.
 _GROWTH = 2.0
-# Days and fractions of so many times stay in a core's cache beside their few columns.
-_MAX_SLAB_ROWS = 2**15
 
 
 class FourierTimeEncoder(RowTransformer):
@@ -198,7 +197,7 @@ class FourierTimeEncoder(RowTransformer):
             )
         self.span_ = np.array([first, last])
         if table.xp is not np:
-            dtype = table.times.dtype if "mps" in str(table.times.device) else table.xp.float64
+            dtype = in_double(table.times[:1, 0], table.xp).dtype
             self.span_ = table.xp.asarray([first, last], dtype=dtype, device=table.times.device)
         return self
 
@@ -336,9 +335,6 @@ class FourierTimeEncoder(RowTransformer):
 
     def _result_dtype(self, dtype: Any) -> Any:
         return np.dtype(np.float64) if getattr(dtype, "kind", "f") == "M" else dtype
-
-    def _rows_per_slab(self, dtype: Any) -> int:
-        return min(super()._rows_per_slab(dtype), _MAX_SLAB_ROWS)
 
     def _encode(self, times: Any, xp: Any, out: np.ndarray | None = None) -> Any:
         columns = [days_of(times[:, at], self.unit, xp) for at in range(times.shape[1])]

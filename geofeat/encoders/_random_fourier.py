@@ -35,8 +35,6 @@ _SPHERE_KERNELS = {"sphere-matern": "matern", "sphere-heat": "heat"}
 _HIGHEST_DEGREE = 1000
 # Share of the variance in high degrees that is left out: far below what the draws can show.
 _NEGLIGIBLE = 1e-9
-# Two huge pages, as wide as the work that one thread takes at a time.
-_SLAB_BYTES = 2**22
 
 
 class RandomFourierFeatures(LocationTransformer):
@@ -309,9 +307,6 @@ class RandomFourierFeatures(LocationTransformer):
         if self.mapping == "cos":
             return [f"rff{j}" for j in range(self.n_components)]
         return [f"rff_{wave}{j}" for wave in ("cos", "sin") for j in range(self.n_components // 2)]
-
-    def _rows_per_slab(self, dtype: Any) -> int:
-        return max(64, _SLAB_BYTES // (self._n_features_out * int(dtype.itemsize)))
 
     def _check_combination(self, dimensions: int) -> None:
         if self.kernel in _SPHERE_KERNELS:

@@ -16,10 +16,6 @@ from geofeat.exceptions import SpectrumWarning
 from geofeat.kernels._degree_variances import degree_variances
 from geofeat.kernels._spherical_harmonics import MAX_DEGREE, spherical_harmonics
 
-# Two huge pages, so that two threads seldom wait for the same one; a multiple of all lanes.
-_SLAB_BYTES = 2**22
-_SLAB_ROW_MULTIPLE = 64
-
 
 class SphericalHarmonicsEncoder(LocationTransformer):
     """Encode a place by the real spherical harmonics up to a degree [1]_ [2]_.
@@ -253,10 +249,6 @@ class SphericalHarmonicsEncoder(LocationTransformer):
 
     def _degree_factors(self) -> tuple[float, ...]:
         return _degree_factors(**self._field())
-
-    def _rows_per_slab(self, dtype: Any) -> int:
-        rows = _SLAB_BYTES // (self._n_features_out * int(dtype.itemsize))
-        return max(_SLAB_ROW_MULTIPLE, rows - rows % _SLAB_ROW_MULTIPLE)
 
     def _encode(self, lon: Any, lat: Any, xp: Any, out: np.ndarray | None = None) -> Any:
         return spherical_harmonics(
