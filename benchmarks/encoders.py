@@ -1,6 +1,6 @@
 """Every encoder beside its peers and its bounds: runs the scripts of the encoders in turn.
 
-    python benchmarks/encoders.py
+python benchmarks/encoders.py
 """
 
 import subprocess

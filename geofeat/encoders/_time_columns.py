@@ -23,6 +23,7 @@ from geofeat._times import (
     time_values,
 )
 from geofeat.kernels._calendar import days_of_decimal_years, decimal_years
+from geofeat.kernels._precision import in_double
 
 # How many make a day; years have no such number.
 _UNITS_OF_A_DAY = {"days": 1.0, "seconds": 86_400.0, "milliseconds": 86_400_000.0}
@@ -74,8 +75,7 @@ def days_of(times: Any, unit: str, xp: Any) -> Any:
     """Convert datetime64, or numbers in a unit, to days since 1970-01-01, float64."""
     if xp is np and times.dtype.kind == "M":
         return datetime64_days(times)
-    if "mps" not in str(times.device):  # Metal has no double precision
-        times = xp.astype(times, xp.float64, copy=False)
+    times = in_double(times, xp)
     if unit == "years":
         return days_of_decimal_years(times, xp)
     return times if unit == "days" else times / _UNITS_OF_A_DAY[unit]
