@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
@@ -82,6 +82,7 @@ def test_a_pixel_may_be_wider_than_high():
     np.testing.assert_array_equal(grid[1].T, np.broadcast_to(grid.y, (2, 8)))
 
 
+@settings(deadline=None)  # imports xarray at first
 @given(
     west=st.floats(-180, 170),
     south=st.floats(-80, 70),

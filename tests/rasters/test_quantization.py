@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_array_equal
@@ -50,6 +50,7 @@ def aef_bound(values):
     return np.sqrt(np.abs(values)) / 127.5 + 0.25 / 127.5**2
 
 
+@settings(deadline=None)  # compiles kernels
 @given(
     arrays(st.sampled_from([np.float32, np.float64]), shapes, elements=st.floats(-1, 1, width=16))
 )
@@ -67,6 +68,7 @@ def test_the_bound_of_alphaearth_bytes_is_the_best():
     assert 0.25 / 127.5**2 < 1.6e-5  # as the documentation says
 
 
+@settings(deadline=None)  # compiles kernels
 @given(
     arrays(
         st.sampled_from([np.float32, np.float64]),
@@ -84,6 +86,7 @@ def test_tessera_bytes_are_within_half_a_scale(vectors):
     np.testing.assert_allclose(scales, np.maximum(largest / 127, 1e-8), rtol=1e-7)
 
 
+@settings(deadline=None)  # compiles kernels
 @given(arrays(np.float32, shapes, elements=st.floats(-1, 1, width=32)))
 def test_float32_results_are_the_stored_numbers_rounded(vectors):
     stored = quantize(vectors, "aef")
