@@ -21,6 +21,9 @@ _PACKAGES = (
     "xarray",
     "rasterio",
     "pyarrow",
+    "huggingface_hub",
+    "safetensors",
+    "threadpoolctl",
     "torch",
     "matplotlib",
 )

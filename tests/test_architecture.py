@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "geofeat"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = {"encoders", "embedders", "rasters", "learners", "evaluation", "datasets"}
 OPTIONAL = {"torch", "geopandas", "rasterio", "xarray", "matplotlib", "pyarrow", "pandas", "polars"}
+OPTIONAL |= {"dask", "huggingface_hub", "safetensors"}
 PRIVATE_SKLEARN = re.compile(r"(?<!_)sklearn(\.\w+)*\._|(?<!_)sklearn\S* import _")
 
 
