@@ -75,14 +75,15 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
         """
         inputs, xp = self._read(X)
         n_rows, dtype = inputs[0].shape[0], self._result_dtype(inputs[0].dtype)
-        refuse_beyond_memory(n_rows, self._n_features_out, dtype, type(self).__name__)
+        width = self._n_features_out
+        refuse_beyond_memory(n_rows, width, dtype, type(self).__name__)
         device = getattr(self, "device", None)
         if device is not None:
             return self._encode_on(device, inputs, xp)
         if xp is np:
-            return self._encode_rows(inputs)
+            return self._encode_rows(inputs, width)
         if _is_cpu_tensor(inputs[0]):  # memory that the compiled kernels can read
-            return xp.asarray(self._encode_rows(tuple(part.numpy() for part in inputs)))
+            return xp.asarray(self._encode_rows(tuple(part.numpy() for part in inputs), width))
         return self._encode(*inputs, xp)
 
     def transform_chunks(
@@ -153,9 +154,9 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
         rows = _SLAB_BYTES // (self._n_features_out * int(dtype.itemsize))
         return min(max(_SLAB_ROW_MULTIPLE, rows - rows % _SLAB_ROW_MULTIPLE), _MAX_SLAB_ROWS)
 
-    def _encode_rows(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+    def _encode_rows(self, inputs: tuple[np.ndarray, ...], width: int) -> np.ndarray:
         dtype = self._result_dtype(inputs[0].dtype)
-        out = np.empty((inputs[0].shape[0], self._n_features_out), dtype=dtype)
+        out = np.empty((inputs[0].shape[0], width), dtype=dtype)
         self._encode_slabs(inputs, out)
         return out
 
