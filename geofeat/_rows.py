@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -72,14 +72,24 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
         features : array of shape (n_samples, n_features_out)
             In X's namespace, on its device, in its float dtype (float64 for integers). Rows with
             a missing or impossible value are NaN.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`, where this draws or learns.
+        ValueError
+            For infinite values, or columns that are not those of `fit`.
         """
+        return self._fitted_to(X)._transform(X)
+
+    def _transform(self, X: Any) -> Any:
         inputs, xp = self._read(X)
         n_rows, dtype = inputs[0].shape[0], self._result_dtype(inputs[0].dtype)
         width = self._n_features_out
         refuse_beyond_memory(n_rows, width, dtype, type(self).__name__)
         device = getattr(self, "device", None)
         if device is not None:
-            return self._encode_on(device, inputs, xp)
+            return self._encode_on(device, inputs, xp, width)
         if xp is np:
             return self._encode_rows(inputs, width)
         if _is_cpu_tensor(inputs[0]):  # memory that the compiled kernels can read
@@ -108,18 +118,19 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
         features : ndarray of shape (rows.stop - rows.start, n_features_out)
             Valid until the next block is asked for; copy what must be kept.
         """
-        inputs, xp = self._read(X)
+        ready = self._fitted_to(X)
+        inputs, xp = ready._read(X)
         if xp is not np:
             inputs = tuple(move_to(part, xp=np, device=None) for part in inputs)
-        n_rows, width = inputs[0].shape[0], self._n_features_out
-        dtype = self._result_dtype(inputs[0].dtype)
+        n_rows, width = inputs[0].shape[0], ready._n_features_out
+        dtype = ready._result_dtype(inputs[0].dtype)
         if chunk_rows is None:
             chunk_rows = max(1, _CHUNK_BYTES // (width * dtype.itemsize))
         buffer = np.empty((min(chunk_rows, n_rows), width), dtype=dtype)
         for first in range(0, n_rows, chunk_rows):
             rows = slice(first, min(first + chunk_rows, n_rows))
             block = buffer[: rows.stop - rows.start]
-            self._encode_slabs(tuple(part[rows] for part in inputs), block)
+            ready._encode_slabs(tuple(part[rows] for part in inputs), block)
             yield rows, block
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -146,6 +157,10 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
+    def _fitted_to(self, X: Any) -> Self:
+        """Return the transformer that serves X: itself, or unfitted a copy that has seen X."""
+        return self
+
     def _result_dtype(self, dtype: Any) -> Any:
         """Return the dtype of the features for that of the input."""
         return dtype
@@ -168,12 +183,12 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
 
         run_slabs(encode, out.shape[0], self._rows_per_slab(out.dtype))
 
-    def _encode_on(self, device: Any, inputs: tuple[Any, ...], xp: Any) -> Any:
+    def _encode_on(self, device: Any, inputs: tuple[Any, ...], xp: Any, width: int) -> Any:
         """Move the inputs to a torch device, encode there in blocks, return X's kind."""
         torch = _import_torch(device, type(self).__name__)
         on_device = [_to_torch(torch, part, device) for part in inputs]
         itemsize = on_device[0].element_size()
-        rows = max(1, _BLOCK_BYTES // (self._n_features_out * itemsize))
+        rows = max(1, _BLOCK_BYTES // (width * itemsize))
         blocks = (
             self._encode(*parts, torch_namespace())
             for parts in zip(*(part.split(rows) for part in on_device), strict=True)
@@ -182,7 +197,7 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
             out_device = get_namespace_and_device(inputs[0])[2]
             return move_to(torch.cat(list(blocks)), xp=xp, device=out_device)
         dtype = self._result_dtype(inputs[0].dtype)
-        out = np.empty((inputs[0].shape[0], self._n_features_out), dtype=dtype)
+        out = np.empty((inputs[0].shape[0], width), dtype=dtype)
         for first, block in zip(range(0, out.shape[0], rows), blocks, strict=True):
             torch.from_numpy(out[first : first + rows]).copy_(block)
         return out

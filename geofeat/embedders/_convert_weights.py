@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import uuid
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from geofeat.embedders._checkpoint import read_checkpoint
+from geofeat.embedders._whole_file import refuse_existing, write_whole
 
 
 def convert_weights(
@@ -64,24 +63,8 @@ def convert_weights(
     if path.suffix != ".safetensors":
         raise ValueError(f"dst is {str(path)!r}, expected a name that ends in '.safetensors'.")
     if not overwrite:
-        _refuse_existing(path)
+        refuse_existing(path)
     tensors = read_checkpoint(Path(src)).tensors
     content = save({name: np.asarray(values, order="C") for name, values in tensors.items()})
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if not overwrite:
-            _refuse_existing(path)
-        temporary.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+    write_whole(path, content, overwrite=overwrite)
     return path
-
-
-def _refuse_existing(path: Path) -> None:
-    if path.exists():
-        raise FileExistsError(f"{path} exists; overwrite=True replaces it.")

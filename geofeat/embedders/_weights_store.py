@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import shutil
 import time
 import uuid
@@ -22,6 +21,7 @@ import numpy as np
 from geofeat._versions import cache_folder
 from geofeat.embedders import _hub
 from geofeat.embedders._registry import PretrainedModel
+from geofeat.embedders._whole_file import write_whole
 
 if TYPE_CHECKING:
     from geofeat.embedders._weights import Weights
@@ -150,31 +150,11 @@ def _serialised(network: Weights) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file that is complete from the moment it has its name."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise _explained(error, path.parent, len(content)) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a power cut, where the system knows how."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def _explained(error: OSError, folder: Path, n_bytes: int) -> OSError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -200,43 +200,6 @@ class FourierTimeEncoder(RowTransformer):
             dtype = in_double(table.times[:1, 0], table.xp).dtype
             self.span_ = table.xp.asarray([first, last], dtype=dtype, device=table.times.device)
         return self
-
-    def transform(self, X: Any) -> Any:
-        """Encode the times of every row of X.
-
-        Parameters
-        ----------
-        X : array-like, data frame or series of shape (n_samples, n_columns)
-            Times, see Notes of the class.
-
-        Returns
-        -------
-        features : array of shape (n_samples, n_features_out)
-            In X's namespace, on its device; float32 for float32 numbers, else float64. Rows with a
-            missing time are NaN.
-        """
-        return super(FourierTimeEncoder, self._fitted_to(X)).transform(X)
-
-    def transform_chunks(
-        self, X: Any, *, chunk_rows: int | None = None
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Compute the features block by block into one buffer that is used again.
-
-        Parameters
-        ----------
-        X : array-like, data frame or series of shape (n_samples, n_columns)
-            As in `transform`; NumPy arithmetic, whatever the namespace of X.
-        chunk_rows : int, default=None
-            Rows of a block. None takes as many as fill 16 MiB.
-
-        Returns
-        -------
-        blocks : iterator of (slice, ndarray)
-            Which rows of X a block holds, and their features, valid until the next one.
-        """
-        return super(FourierTimeEncoder, self._fitted_to(X)).transform_chunks(
-            X, chunk_rows=chunk_rows
-        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

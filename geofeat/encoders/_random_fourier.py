@@ -241,30 +241,6 @@ class RandomFourierFeatures(LocationTransformer):
             setattr(self, name, move_to(values, xp=xp, device=device))
         return self
 
-    def transform(self, X: Any) -> Any:
-        """Compute the features of every row of X.
-
-        Parameters
-        ----------
-        X : array-like, data frame or geometry of shape (n_samples, n_columns)
-            In the plane as many numeric columns as in `fit`. On the sphere longitude and latitude
-            in degrees in the first two columns, or points in any CRS.
-
-        Returns
-        -------
-        features : array of shape (n_samples, n_components)
-            In X's namespace, on its device, in its float dtype (float64 for integers). Rows with
-            a missing value, or on the sphere an impossible coordinate, are NaN.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            For infinite values or another number of columns than in `fit`.
-        """
-        return super().transform(X)
-
     def kernel_(self, X: Any, Y: Any = None) -> np.ndarray:
         """Exact kernel of which the features are an approximation.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -140,42 +140,6 @@ class SpaceTimeEncoder(RowTransformer):
         self.space_, self.time_ = space, time
         self.bounds_ = getattr(space, "bounds_", None)
         return self
-
-    def transform(self, X: Any) -> Any:
-        """Encode the place and the time of every row of X.
-
-        Parameters
-        ----------
-        X : array-like, data frame or GeoDataFrame of shape (n_samples, n_columns)
-            As in `fit`.
-
-        Returns
-        -------
-        features : array of shape (n_samples, n_features_out)
-            In X's namespace, on its device. Rows in which the place or a time is missing are NaN.
-        """
-        return super(SpaceTimeEncoder, self._fitted_to(X)).transform(X)
-
-    def transform_chunks(
-        self, X: Any, *, chunk_rows: int | None = None
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Compute the features block by block into one buffer that is used again.
-
-        Parameters
-        ----------
-        X : array-like, data frame or GeoDataFrame of shape (n_samples, n_columns)
-            As in `transform`; NumPy arithmetic, whatever the namespace of X.
-        chunk_rows : int, default=None
-            Rows of a block. None takes as many as fill 16 MiB.
-
-        Returns
-        -------
-        blocks : iterator of (slice, ndarray)
-            Which rows of X a block holds, and their features, valid until the next one.
-        """
-        return super(SpaceTimeEncoder, self._fitted_to(X)).transform_chunks(
-            X, chunk_rows=chunk_rows
-        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

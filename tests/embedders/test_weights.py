@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from geofeat.embedders import _hub, _weights, _weights_store
+from geofeat.embedders import _hub, _weights
 from geofeat.embedders._weights import load_weights
 from geofeat.exceptions import (
     ChecksumError,
@@ -464,7 +464,7 @@ def test_a_disk_that_fills_while_the_network_is_kept(hub, network, monkeypatch, 
         true_sync(number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_weights_store.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match=r"\d+ bytes needed.*GEOFEAT_CACHE") as caught:
             load_weights("tiny")
     assert caught.value.errno == errno.ENOSPC
