@@ -17,13 +17,13 @@ the fill and of the sines or cosines at the rate of our kernel on numbers in the
 import argparse
 import math
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 import torch
+from position_encodings import seconds_in_cache, seconds_per_pair, timed
 from sklearn.kernel_approximation import Nystroem, RBFSampler
 
 from geofeat import RandomFourierFeatures
@@ -31,12 +31,9 @@ from geofeat._threads import usable_threads
 from geofeat.kernels._jit import njit
 from geofeat.kernels._lanes import LANES, load, store
 from geofeat.kernels._random_fourier import _cosine
-from geofeat.kernels._sine import sine_and_cosine
 
 PEER_TARGET, BOUND_TARGET, GAIN_TARGET = 5.0, 1.5, 2.0
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
-# BLAS threads spin for tens of milliseconds after their work.
-REST_SECONDS = 0.1
 
 
 def box(width: float, dimensions: int) -> Callable:
@@ -125,32 +122,10 @@ def print_errors(n_components: int, draws: int) -> None:
 
 
 @njit()
-def _pairs(x: Any, sines: Any, cosines: Any, times: Any) -> None:
-    for _ in range(times):
-        for i in range(0, x.shape[0], LANES):
-            sine, cosine = sine_and_cosine(load(x, i))
-            store(sines, i, sine)
-            store(cosines, i, cosine)
-
-
-@njit()
 def _cosines(x: Any, sines: Any, cosines: Any, times: Any) -> None:
     for _ in range(times):
         for i in range(0, x.shape[0], LANES):
             store(cosines, i, _cosine(load(x, i), False))
-
-
-def seconds_in_cache(run: Callable) -> float:
-    """Time of one number on one thread, operands in the first cache level."""
-    x = np.random.default_rng(0).uniform(-200, 200, 512)
-    sines, cosines = np.empty_like(x), np.empty_like(x)
-    run(x, sines, cosines, 1)
-    samples = []
-    for _ in range(21):
-        start = time.perf_counter()
-        run(x, sines, cosines, 1000)
-        samples.append((time.perf_counter() - start) / (1000 * x.size))
-    return statistics.median(samples)
 
 
 def in_torch(waves: RandomFourierFeatures, dtype: type) -> Callable:
@@ -165,16 +140,6 @@ def in_torch(waves: RandomFourierFeatures, dtype: type) -> Callable:
         return torch.cat([torch.cos(phase), torch.sin(phase)], dim=-1)
 
     return encode
-
-
-def timed(run: Callable[[], Any]) -> float:
-    """Seconds of one call after a rest, in which threads of the one before fall asleep."""
-    time.sleep(REST_SECONDS)
-    start = time.perf_counter()
-    result = run()
-    seconds = time.perf_counter() - start
-    del result
-    return seconds
 
 
 def race(waves: Any, dimensions: int, dtype: type, rows: int, repetitions: int) -> dict[str, list]:
@@ -206,7 +171,7 @@ def race(waves: Any, dimensions: int, dtype: type, rows: int, repetitions: int) 
 
 def print_times(rows: int, repetitions: int) -> None:
     """Print times, ratios and bounds for two mappings, widths and dtypes."""
-    cosine, pair = seconds_in_cache(_cosines), seconds_in_cache(_pairs)
+    cosine, pair = seconds_in_cache(_cosines), seconds_per_pair()
     print(f"\none cosine {1e9 * cosine:.2f} ns, one sine with its cosine {1e9 * pair:.2f} ns")
     print(f"{rows} points, {usable_threads()} threads, milliseconds, medians")
     print(
