@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from geofeat.rasters._raster_source import RasterSource
     from geofeat.rasters._sampler import EmbeddingRasterSampler
     from geofeat.rasters._tessera import TesseraSource
+    from geofeat.rasters._zarr_source import ZarrSource
 
 __version__ = "0.1.0.dev0"
 
@@ -64,6 +65,7 @@ _HOME = {
     "TTEEmbedder": "geofeat.embedders._tte",
     "TesseraSource": "geofeat.rasters._tessera",
     "WrapEncoder": "geofeat.encoders._wrap",
+    "ZarrSource": "geofeat.rasters._zarr_source",
     "all_transformers": "geofeat._discovery",
     "convert_weights": "geofeat.embedders._convert_weights",
     "dequantize": "geofeat.rasters._quantization",
@@ -97,6 +99,7 @@ __all__ = [
     "TTEEmbedder",
     "TesseraSource",
     "WrapEncoder",
+    "ZarrSource",
     "all_transformers",
     "convert_weights",
     "datasets",

@@ -123,7 +123,11 @@ def geotransform(attributes: Sequence[Mapping[str, Any]]) -> tuple[float, ...] |
 
 def _six(numbers: Any) -> tuple[float, ...]:
     found = tuple(float(number) for number in numbers)
-    if len(found) != 6 or not np.isfinite(found).all() or found[0] * found[4] == found[1] * found[3]:
+    if (
+        len(found) != 6
+        or not np.isfinite(found).all()
+        or found[0] * found[4] == found[1] * found[3]
+    ):
         raise ValueError(f"a geotransform has six numbers of a grid, got {numbers}")
     return found
 

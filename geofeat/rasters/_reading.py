@@ -109,7 +109,7 @@ def _read(
             bar.update(window.blocks)
 
     with bar:
-        run_tasks(work, windows)
+        run_tasks(work, windows, at_once=getattr(reader, "in_flight", 1))
 
 
 def _next_valid(
