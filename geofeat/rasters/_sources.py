@@ -81,10 +81,10 @@ def open_source(source: Any) -> Source:
 
     Parameters
     ----------
-    source : Source, xarray.DataArray, path-like, or list of paths
-        A source is returned as it is. An array becomes an `ArraySource`. A folder of TESSERA tiles
-        becomes a `TesseraSource`, an index file or AlphaEarth rasters an `AlphaEarthSource`, other
-        rasters a `RasterSource`.
+    source : Source, xarray.DataArray or Dataset, path-like, or list of paths
+        A source is returned as it is. An array becomes an `ArraySource`. A Zarr store becomes a
+        `ZarrSource`, a folder of TESSERA tiles a `TesseraSource`, an index file or AlphaEarth
+        rasters an `AlphaEarthSource`, other rasters a `RasterSource`.
 
     Returns
     -------
@@ -98,12 +98,8 @@ def open_source(source: Any) -> Source:
         found: Source = source
         return found
     xarray = sys.modules.get("xarray")
-    if xarray is not None and isinstance(source, xarray.DataArray):
+    if xarray is not None and isinstance(source, xarray.DataArray | xarray.Dataset):
         return ArraySource(source)
-    if xarray is not None and isinstance(source, xarray.Dataset):
-        raise TypeError(
-            "source is an xarray.Dataset: pass one of its arrays, or dataset.to_dataarray('band')."
-        )
     if isinstance(source, str | os.PathLike):
         return _source_at(os.fspath(source))
     if isinstance(source, list | tuple) and all(isinstance(p, str | os.PathLike) for p in source):
@@ -121,7 +117,11 @@ def _source_at(path: str) -> Source:
     from geofeat.rasters._alphaearth_index import INDEX_SUFFIXES
     from geofeat.rasters._tessera import TesseraSource
     from geofeat.rasters._tessera_folder import looks_like_tessera
+    from geofeat.rasters._zarr_source import PUBLIC_STORES, ZarrSource
+    from geofeat.rasters._zarr_store import looks_like_zarr
 
+    if path in PUBLIC_STORES or looks_like_zarr(path):
+        return ZarrSource(path)
     if Path(path).suffix.lower() in INDEX_SUFFIXES:
         return AlphaEarthSource(path)
     if Path(path).is_dir() and looks_like_tessera(path):

@@ -51,6 +51,13 @@ def open_node(address: Any) -> Any:
         raise CorruptFileError(address, f"cannot be opened as Zarr: {error}") from error
 
 
+def looks_like_zarr(path: str) -> bool:
+    """Whether a path ends in ``.zarr``, or is a folder with the metadata of a group or array."""
+    if path.rstrip("/").lower().endswith(".zarr"):
+        return True
+    return any((Path(path) / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+
+
 @cache
 def _remote_store_class() -> Any:
     """Class of stores over a network: a subclass of one that is imported when first needed."""
