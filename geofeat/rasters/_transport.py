@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from geofeat._downloads import ATTEMPTS, downloads_are_off, judge_status, pause_after
-from geofeat.exceptions import DownloadError, OfflineError, SourceError
+from geofeat.exceptions import DownloadError, OfflineError
 from geofeat.rasters._addresses import Address, in_region, is_loopback, redirected, same_place
 
 IN_FLIGHT = 64
@@ -22,6 +21,7 @@ _REDIRECTS = 5
 _WEB_PAGES = ("text/html", "application/xhtml+xml")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _UNSATISFIED = re.compile(r"bytes \*/(\d+)")
+_ABSENT = {404, 410}
 _MOVED = {301, 302, 303, 307, 308}
 
 Result = TypeVar("Result")
@@ -66,7 +66,7 @@ class AttemptError(Exception):
 
 
 class _Connections:
-    """Open connections of this process and the count of requests on their way.
+    """Open connections of this process, requests on their way, buckets that want a signature.
 
     A process made by fork starts anew: two processes on one connection would mix their answers.
     """
@@ -75,6 +75,7 @@ class _Connections:
         self.process = os.getpid()
         self.free = threading.BoundedSemaphore(IN_FLIGHT)
         self.pools: dict[str, Any] = {}
+        self.signed: set[str] = set()
         self.lock = threading.Lock()
 
     def pool(self, url: str) -> Any:
@@ -111,10 +112,25 @@ def connections() -> _Connections:
     return _connections
 
 
+def in_turn(attempt: Callable[[], Result]) -> Result:
+    """Make one request as soon as fewer than `IN_FLIGHT` are on their way."""
+    with connections().free:
+        return attempt()
+
+
 def patiently(
-    attempt: Callable[[], Result], address: Address, absent: str = "", attempts: int = ATTEMPTS
+    attempt: Callable[[], Result], address: Address, *, halt: threading.Event | None = None
 ) -> Result:
     """Make attempts until one succeeds, another is in vain or the last one has failed.
+
+    Parameters
+    ----------
+    attempt : callable
+        Makes a request and raises `AttemptError`.
+    address : Address
+        What is asked for, for messages.
+    halt : threading.Event
+        Ends the attempts when set: nobody waits for the answer any more.
 
     Raises
     ------
@@ -125,24 +141,28 @@ def patiently(
     DownloadError
         All else that the server or the connection does.
     """
-    for number in range(1, attempts + 1):
+    for number in range(1, ATTEMPTS + 1):
         refuse_offline(address)
         try:
-            with connections().free:
-                return attempt()
+            return in_turn(attempt)
         except AttemptError as error:
             reason, wait = _judge(error, number)
-            if error.status in {404, 410}:
-                raise FileNotFoundError(f"{address.shown} does not exist{absent}") from error
-            if wait is None or number == attempts:
+            if error.status in _ABSENT and error.again is None:
+                raise FileNotFoundError(f"{address.shown} does not exist") from error
+            if wait is None or number == ATTEMPTS or (halt is not None and halt.is_set()):
                 raise DownloadError(
-                    f"{address.shown} cannot be read: {reason}{_advice(error.status, address)}",
+                    f"{address.shown} cannot be read: {reason}.",
                     url=address.shown,
                     status=error.status,
                     attempts=number,
                 ) from error
-        time.sleep(wait)
+        pause(wait, halt)
     raise AssertionError("the last attempt returns or raises")
+
+
+def pause(seconds: float, halt: threading.Event | None = None) -> None:
+    """Wait before another attempt, unless nobody waits for its answer."""
+    (halt or threading.Event()).wait(seconds)
 
 
 def refuse_offline(address: Address) -> None:
@@ -166,12 +186,6 @@ def _judge(error: AttemptError, number: int) -> tuple[str, float | None]:
         return error.reason, pause_after(number)
     reason, wait = judge_status(error.status, error.retry_after, number)
     return f"the server {reason}", wait
-
-
-def _advice(status: int | None, address: Address) -> str:
-    if status in {401, 403} and not address.bucket:
-        return ". It wants to know who asks, or the address is wrong"
-    return ""
 
 
 def get_part(address: Address, start: int, stop: int, headers: dict[str, str]) -> Part:
@@ -338,10 +352,3 @@ def _refuse_other_content(response: Any) -> None:
             response.status,
             again=False,
         )
-
-
-def changed(address: Address) -> SourceError:
-    """Error of a file that is not the one that was looked at before."""
-    return SourceError(
-        address.shown, "has changed since the source looked at it; make the source anew"
-    )
