@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
@@ -36,7 +36,7 @@ def open_node(address: Any) -> Any:
     if isinstance(address, str | os.PathLike):
         path = os.fspath(address)
         if is_remote(path):
-            store = _remote_store_class()(path.rstrip("/"))
+            store = _store_on_server()(path.rstrip("/"))
         elif not Path(path).is_dir():
             raise FileNotFoundError(f"{path} does not exist")
         else:
@@ -58,86 +58,72 @@ def looks_like_zarr(path: str) -> bool:
     return any((Path(path) / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
+class _KeysOnServer:
+    """Keys below a URL, read only: the half of a store of Zarr that needs no zarr.
+
+    What the cache of remote files keeps is not asked for twice.
+    """
+
+    supports_writes = False
+    supports_deletes = False
+    supports_listing = False
+
+    def __init__(self, url: str):
+        super().__init__(read_only=True)  # type: ignore[call-arg]
+        self.url = url
+        self._indices: dict[tuple[str, int], asyncio.Future[bytes | None]] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _KeysOnServer) and other.url == self.url
+
+    def __hash__(self) -> int:
+        return hash(self.url)
+
+    def __str__(self) -> str:
+        return self.url
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        if hasattr(byte_range, "suffix"):
+            body = await self._index(key, byte_range)
+        else:
+            body = await _in_thread(lambda: _read(self.url, key, byte_range))
+        return None if body is None else prototype.buffer.from_bytes(body)
+
+    async def get_partial_values(
+        self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]
+    ) -> list[Any]:
+        return await asyncio.gather(*(self.get(k, prototype, part) for k, part in key_ranges))
+
+    async def exists(self, key: str) -> bool:
+        return await _in_thread(lambda: _read(self.url, key, None)) is not None
+
+    async def _refuse(self, *arguments: Any) -> None:
+        raise NotImplementedError(f"{self.url} is read key by key")
+
+    set = delete = list = list_prefix = list_dir = _refuse
+
+    async def _index(self, key: str, part: Any) -> bytes | None:
+        """Read the end of a file, where shards have their index: once for all who ask."""
+        name = key, part.suffix
+        if name not in self._indices:
+            while sum(size for _, size in [*self._indices, name]) > _INDEX_BYTES and self._indices:
+                del self._indices[next(iter(self._indices))]
+            self._indices[name] = asyncio.ensure_future(
+                _in_thread(lambda: _read(self.url, key, part))
+            )
+        try:
+            return await asyncio.shield(self._indices[name])
+        except BaseException:
+            self._indices.pop(name, None)
+            raise
+
+
 @cache
-def _remote_store_class() -> Any:
-    """Class of stores over a network: a subclass of one that is imported when first needed."""
-    from zarr.abc.store import ByteRequest, Store, SuffixByteRequest
-    from zarr.core.buffer import Buffer, BufferPrototype
+def _store_on_server() -> Any:
+    """Class of stores over a network: it has a base that is imported when first needed."""
+    from zarr.abc.store import Store
 
-    class RemoteStore(Store):
-        """Keys below a URL, read only. What the cache of remote files keeps is not asked twice."""
-
-        supports_writes = False
-        supports_deletes = False
-        supports_listing = False
-
-        def __init__(self, url: str):
-            super().__init__(read_only=True)
-            self.url = url
-            self._indices: dict[tuple[str, int], asyncio.Future[bytes | None]] = {}
-
-        def __eq__(self, other: object) -> bool:
-            return isinstance(other, RemoteStore) and other.url == self.url
-
-        def __hash__(self) -> int:
-            return hash(self.url)
-
-        def __str__(self) -> str:
-            return self.url
-
-        async def get(
-            self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-        ) -> Buffer | None:
-            if isinstance(byte_range, SuffixByteRequest):
-                body = await self._index(key, byte_range)
-            else:
-                body = await _in_thread(lambda: _read(self.url, key, byte_range))
-            return None if body is None else prototype.buffer.from_bytes(body)
-
-        async def get_partial_values(
-            self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-        ) -> Any:
-            return await asyncio.gather(*(self.get(k, prototype, part) for k, part in key_ranges))
-
-        async def exists(self, key: str) -> bool:
-            return await _in_thread(lambda: _read(self.url, key, None)) is not None
-
-        async def set(self, key: str, value: Buffer) -> None:
-            raise NotImplementedError
-
-        async def delete(self, key: str) -> None:
-            raise NotImplementedError
-
-        async def list(self) -> AsyncIterator[str]:
-            raise NotImplementedError
-            yield
-
-        async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-            raise NotImplementedError
-            yield
-
-        async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-            raise NotImplementedError
-            yield
-
-        async def _index(self, key: str, part: SuffixByteRequest) -> bytes | None:
-            """Read the end of a file, where shards have their index: once for all who ask."""
-            name = key, part.suffix
-            if name not in self._indices:
-                while sum(size for _, size in self._indices) + part.suffix > _INDEX_BYTES:
-                    if not self._indices:
-                        break
-                    del self._indices[next(iter(self._indices))]
-                self._indices[name] = asyncio.ensure_future(
-                    _in_thread(lambda: _read(self.url, key, part))
-                )
-            try:
-                return await asyncio.shield(self._indices[name])
-            except BaseException:
-                self._indices.pop(name, None)
-                raise
-
-    return RemoteStore
+    return type("StoreOnServer", (_KeysOnServer, Store), {})
 
 
 def _read(base: str, key: str, part: Any) -> bytes | None:

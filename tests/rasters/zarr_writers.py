@@ -3,7 +3,6 @@
 import numpy as np
 import zarr
 from affine import Affine
-from pyproj import Transformer
 from zarr.codecs import ZstdCodec
 
 MOSAIC_GRID = Affine(0.0005, 0, -180.0, 0, -0.0005, 0.03)
@@ -37,9 +36,7 @@ def write_mosaic(store, stored, *, transform=MOSAIC_GRID, years=MOSAIC_YEARS, **
     return group
 
 
-def write_zone(
-    root, zone, stored, scales, *, epsg, west, north, years=(2023,), coordinates=True, fill=-128
-):
+def write_zone(root, zone, stored, scales, *, epsg, west, north, years=(2023,)):
     """One zone of a TESSERA store: bytes and scales in shards, coordinates of pixel centres."""
     group = root.create_group(
         f"utm{zone:02d}",
@@ -49,7 +46,7 @@ def write_zone(
             "geoemb:dimensions": stored.shape[1],
         },
     )
-    steps, bands, height, width = stored.shape
+    _, bands, height, width = stored.shape
     kinds = {
         "embeddings": (stored, (1, bands, 8, 8), (1, bands, 32, 32), ("time", "band", "y", "x"), 0),
         "scales": (scales, (1, 8, 8), (1, 32, 32), ("time", "y", "x"), np.inf),
@@ -66,10 +63,12 @@ def write_zone(
             compressors=ZstdCodec(level=3),
         )
         array[:] = values
-    axes = {"time": np.array(years, "int32"), "band": np.arange(bands, dtype="int32")}
-    if coordinates:
-        axes["x"] = west + 5.0 + 10 * np.arange(width)
-        axes["y"] = north - 5.0 - 10 * np.arange(height)
+    axes = {
+        "time": np.array(years, "int32"),
+        "band": np.arange(bands, dtype="int32"),
+        "x": west + 5.0 + 10 * np.arange(width),
+        "y": north - 5.0 - 10 * np.arange(height),
+    }
     for name, values in axes.items():
         array = group.create_array(
             name,
@@ -80,10 +79,6 @@ def write_zone(
         )
         array[:] = values
     return group
-
-
-def lonlat_of(epsg, x, y):
-    return np.column_stack(Transformer.from_crs(epsg, 4326, always_xy=True).transform(x, y))
 
 
 def serve_folder(files, folder, base):
