@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from geofeat.rasters._quantization import dequantize, quantize
     from geofeat.rasters._raster_source import RasterSource
     from geofeat.rasters._sampler import EmbeddingRasterSampler
+    from geofeat.rasters._table_source import EmbeddingTableSource
     from geofeat.rasters._tessera import TesseraSource
     from geofeat.rasters._zarr_source import ZarrSource
 
@@ -50,6 +51,7 @@ _HOME = {
     "ClimplicitEmbedder": "geofeat.embedders._climplicit",
     "DirectEncoder": "geofeat.encoders._direct",
     "EmbeddingRasterSampler": "geofeat.rasters._sampler",
+    "EmbeddingTableSource": "geofeat.rasters._table_source",
     "FourierTimeEncoder": "geofeat.encoders._fourier_time",
     "GeoCLIPEmbedder": "geofeat.embedders._geoclip",
     "HarmonicFeatures": "geofeat.encoders._harmonic_regression",
@@ -84,6 +86,7 @@ __all__ = [
     "ClimplicitEmbedder",
     "DirectEncoder",
     "EmbeddingRasterSampler",
+    "EmbeddingTableSource",
     "FourierTimeEncoder",
     "GeoCLIPEmbedder",
     "HarmonicFeatures",

@@ -31,6 +31,7 @@ class Sampled(NamedTuple):
     ``reason`` is uint8, ``year`` the year of the layer used, ``file`` a position in ``files`` or
     -1, ``row`` and ``col`` the pixel or -1; all of shape (n,). ``absent`` are files that should
     be there, ``beyond_limit`` files with values beyond the source's limit and in how many pixels.
+    ``distance`` is in metres, NaN without a value; None of sources that know none.
     """
 
     reason: np.ndarray
@@ -41,11 +42,12 @@ class Sampled(NamedTuple):
     files: list[str]
     absent: list[str]
     beyond_limit: list[tuple[str, int]]
+    distance: np.ndarray | None = None
 
     def without_places(self) -> Sampled:
         """Keep what `describe_missing` needs, one byte a point."""
         none = np.empty(0, dtype=np.int64)
-        return self._replace(year=none, file=none, row=none, col=none, files=[])
+        return self._replace(year=none, file=none, row=none, col=none, files=[], distance=None)
 
     @classmethod
     def joined(cls, parts: Sequence[Sampled]) -> Sampled:
@@ -80,7 +82,21 @@ def sample_layer(
     lost = ~has & (found.absent_file >= 0)
     file[lost] = len(found.files) + found.absent_file[lost]
     paths = [record.path for record in found.files] + found.absent
-    return Sampled(outcome.reason, year, file, row, col, paths, found.absent, outcome.beyond_limit)
+    distance = None
+    if found.distance is not None:
+        distance = np.full(lon.size, np.nan)
+        distance[has] = found.distance[chosen[has]]
+    return Sampled(
+        outcome.reason,
+        year,
+        file,
+        row,
+        col,
+        paths,
+        found.absent,
+        outcome.beyond_limit,
+        distance,
+    )
 
 
 def locate(
@@ -157,7 +173,7 @@ def info_frame(sampled: Sampled, index: Any) -> pd.DataFrame:
     }
     for name, values in (("row", sampled.row), ("col", sampled.col), ("year", sampled.year)):
         numbers[name][values < 0] = pd.NA
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "file": pd.Categorical.from_codes(file, categories=names),
             "row": numbers["row"],
@@ -167,6 +183,9 @@ def info_frame(sampled: Sampled, index: Any) -> pd.DataFrame:
         },
         index=index,
     )
+    if sampled.distance is not None:
+        frame["distance"] = sampled.distance
+    return frame
 
 
 def describe_missing(layers: list[Sampled]) -> str | None:

@@ -83,7 +83,8 @@ def open_source(source: Any) -> Source:
     ----------
     source : Source, xarray.DataArray or Dataset, path-like, or list of paths
         A source is returned as it is. An array becomes an `ArraySource`. A Zarr store becomes a
-        `ZarrSource`, a folder of TESSERA tiles a `TesseraSource`, an index file or AlphaEarth
+        `ZarrSource`, a Parquet file with a column of lists of numbers an `EmbeddingTableSource` of
+        its footprints, a folder of TESSERA tiles a `TesseraSource`, an index file or AlphaEarth
         rasters an `AlphaEarthSource`, other rasters a `RasterSource`.
 
     Returns
@@ -115,6 +116,8 @@ def open_source(source: Any) -> Source:
 def _source_at(path: str) -> Source:
     from geofeat.rasters._alphaearth import AlphaEarthSource
     from geofeat.rasters._alphaearth_index import INDEX_SUFFIXES
+    from geofeat.rasters._table_files import looks_like_table
+    from geofeat.rasters._table_source import EmbeddingTableSource
     from geofeat.rasters._tessera import TesseraSource
     from geofeat.rasters._tessera_folder import looks_like_tessera
     from geofeat.rasters._zarr_source import PUBLIC_STORES, ZarrSource
@@ -122,6 +125,8 @@ def _source_at(path: str) -> Source:
 
     if path in PUBLIC_STORES or looks_like_zarr(path):
         return ZarrSource(path)
+    if looks_like_table(path):
+        return EmbeddingTableSource(path)
     if Path(path).suffix.lower() in INDEX_SUFFIXES:
         return AlphaEarthSource(path)
     if Path(path).is_dir() and looks_like_tessera(path):
