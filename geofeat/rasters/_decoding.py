@@ -155,7 +155,7 @@ def band_decoder(
         tables = np.repeat(aef_table()[None], n_bands, axis=0)
     else:
         stored = np.arange(256, dtype=np.uint8).view(dtype)
-        tables = decoder.decode(np.repeat(stored[None], n_bands, axis=0))
+        tables = decoder._replace(zeros=False).decode(np.repeat(stored[None], n_bands, axis=0))
     return decoder._replace(tables=np.ascontiguousarray(tables))
 
 
