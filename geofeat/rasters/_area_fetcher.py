@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofeat.rasters._remote_raster import Area, remote_raster
+from geofeat.rasters._remote_raster import Area, FetchedArea, remote_raster
 from geofeat.rasters._transport import IN_FLIGHT
 
 _AHEAD_BYTES = 2**25
@@ -42,7 +42,7 @@ class AreaFetcher:
     def __init__(self, bands: np.ndarray):
         self._bands = bands
         self._waiting: deque[Place] = deque()
-        self._begun: dict[Place, Future[bytes]] = {}
+        self._begun: dict[Place, Future[FetchedArea]] = {}
         self._ahead: dict[Place, _Cost] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
@@ -52,8 +52,8 @@ class AreaFetcher:
         with self._lock:
             self._waiting = deque(places)
 
-    def take(self, wanted: Place) -> bytes:
-        """Content for `opened_area`; the areas behind it are on their way when this returns."""
+    def take(self, wanted: Place) -> FetchedArea:
+        """Give an area; those behind it are on their way when this returns."""
         with self._lock:
             if wanted not in self._begun:
                 self._waiting = deque(place for place in self._waiting if place != wanted)

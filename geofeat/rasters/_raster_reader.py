@@ -16,7 +16,7 @@ from geofeat.rasters._candidates import Candidates
 from geofeat.rasters._decoding import BandDecoder, band_decoder
 from geofeat.rasters._header import RasterHeader, file_stamp, open_raster
 from geofeat.rasters._remote import is_remote
-from geofeat.rasters._remote_raster import Area, opened_area, remote_raster
+from geofeat.rasters._remote_raster import Area, FetchedArea, remote_raster
 from geofeat.rasters._sink import PixelSink
 
 # GDAL keeps decoded blocks of an open file in a cache of the process; reopening frees them.
@@ -100,14 +100,13 @@ class RasterReader(WindowedCandidates):
         offsets = (self._row[which] - window.row) * window.width + self._col[which] - window.col
         size = window.height * window.width
         whole = size * self._bands.size * np.dtype(header.dtype).itemsize <= _BYTES_BEFORE_REOPENING
-        with self._pixels(window) as dataset:
-            hidden = None  # pixels that the file's own mask band declares missing
-            if header.masked:
-                hidden = read_mask(dataset, window).reshape(-1)[offsets] == 0
-            if header.planar and not (whole and which.size > size // 4):
-                raw = self._gather_planes(dataset, window, header, offsets)
-                self._hand_over(sink, which, raw, decoder, hidden)
-                return
+        fetched = self._fetched(window)
+        hidden = self._hidden(window, fetched, offsets)
+        if header.planar and not (whole and which.size > size // 4):
+            raw = self._gather_planes(window, fetched, offsets)
+            self._hand_over(sink, which, raw, decoder, hidden)
+            return
+        with self._pixels(window, fetched, self._bands) as dataset:
             planes = read_block(dataset, self._bands + 1, window, None)
         planes = planes.reshape(self._bands.size, -1)
         for first in range(0, which.size, _POINTS_AT_ONCE):
@@ -117,17 +116,18 @@ class RasterReader(WindowedCandidates):
             self._hand_over(sink, which[part], raw, decoder, part_hidden)
 
     def _gather_planes(
-        self, dataset: Any, window: BlockWindow, header: RasterHeader, offsets: np.ndarray
+        self, window: BlockWindow, fetched: FetchedArea | None, offsets: np.ndarray
     ) -> np.ndarray:
         """Raw numbers of shape (bands, k), plane after plane through one small buffer."""
+        dtype = np.dtype(self._headers[window.file].dtype)
         size = window.height * window.width
-        itemsize = np.dtype(header.dtype).itemsize
-        step = max(1, min(self._bands.size, _PLANES_BYTES // (size * itemsize)))
-        buffer = np.empty((step, window.height, window.width), dtype=header.dtype)
-        raw = np.empty((self._bands.size, offsets.size), dtype=header.dtype)
+        step = max(1, min(self._bands.size, _PLANES_BYTES // (size * dtype.itemsize)))
+        buffer = np.empty((step, window.height, window.width), dtype=dtype)
+        raw = np.empty((self._bands.size, offsets.size), dtype=dtype)
         for first in range(0, self._bands.size, step):
-            bands = self._bands[first : first + step] + 1
-            planes = read_block(dataset, bands, window, buffer[: bands.size])
+            bands = self._bands[first : first + step]
+            with self._pixels(window, fetched, bands) as dataset:
+                planes = read_block(dataset, bands + 1, window, buffer[: bands.size])
             np.take(
                 planes.reshape(bands.size, -1),
                 offsets,
@@ -137,19 +137,41 @@ class RasterReader(WindowedCandidates):
             )
         return raw
 
-    @contextmanager
-    def _pixels(self, window: BlockWindow) -> Iterator[Any]:
-        """Give a dataset in which a window can be read: the file's, or one made of its chunks."""
+    def _hidden(
+        self, window: BlockWindow, fetched: FetchedArea | None, offsets: np.ndarray
+    ) -> np.ndarray | None:
+        """Pixels that the file's own mask band declares missing."""
+        if not self._headers[window.file].masked:
+            return None
+        with self._pixels(window, fetched, self._bands[:0], masked=True) as dataset:
+            mask = read_mask(dataset, window)
+        hidden: np.ndarray = mask.reshape(-1)[offsets] == 0
+        return hidden
+
+    def _fetched(self, window: BlockWindow) -> FetchedArea | None:
+        """Chunks of a window of a remote file; None for a local one, which needs none."""
         header = self._headers[window.file]
         if not is_remote(header.path):
-            yield self._dataset(window.file)
-            itemsize = np.dtype(header.dtype).itemsize
-            self._count(window.height * window.width * self._bands.size * itemsize)
-            return
+            return None
         _refuse_changed(header)
-        content = self._fetcher.take(self._place(window))
-        with opened_area(header.path, content) as dataset:
-            yield dataset
+        return self._fetcher.take(self._place(window))
+
+    @contextmanager
+    def _pixels(
+        self,
+        window: BlockWindow,
+        fetched: FetchedArea | None,
+        bands: np.ndarray,
+        masked: bool = False,
+    ) -> Iterator[Any]:
+        """Give a dataset in which a window can be read: the file's, or one made of its chunks."""
+        if fetched is not None:
+            with fetched.opened(bands, masked) as dataset:
+                yield dataset
+            return
+        yield self._dataset(window.file)
+        itemsize = np.dtype(self._headers[window.file].dtype).itemsize
+        self._count(window.height * window.width * bands.size * itemsize)
 
     def _place(self, window: BlockWindow) -> Place:
         """Say what a window is to its server: address, area, and whether with the mask."""
@@ -257,12 +279,12 @@ def read_mask_band(path: str) -> np.ndarray:
 
 
 def _opened_whole(path: str) -> Any:
-    """Dataset of a small raster whose first band can be read."""
+    """Give a dataset whose first band can be read."""
     if not is_remote(path):
         return open_raster(path)
-    raster = remote_raster(path)
-    whole = Area(0, 0, *raster.directory.shape)
-    return opened_area(path, raster.fetch(whole, np.zeros(1, dtype=np.int64), masked=False))
+    raster, first = remote_raster(path), np.zeros(1, dtype=np.int64)
+    whole = raster.fetch(Area(0, 0, *raster.directory.shape), first, masked=False)
+    return whole.opened(first, masked=False)
 
 
 def _layout(header: RasterHeader, n_bands: int, max_block_bytes: int) -> BlockLayout:

@@ -71,25 +71,52 @@ class RemoteRaster:
             for image, positions in self.chunks(area, bands, masked)
         )
 
-    def fetch(self, area: Area, bands: np.ndarray, masked: bool) -> bytes:
-        """Fetch the chunks of an area; gives a TIFF of the file's size that holds only them."""
-        wanted = self.chunks(area, bands, masked)
-        ranges = []
-        for image, positions in wanted:
-            chunks = self.directory.images[image]
-            sizes = chunks.size.ravel()[positions]
-            offsets = np.where(sizes > 0, chunks.offset.ravel()[positions], 0)
-            ranges += list(zip(offsets.tolist(), sizes.tolist(), strict=True))
-        if max(size for _, size in ranges) > _MAX_CHUNK_BYTES:
+    def fetch(self, area: Area, bands: np.ndarray, masked: bool) -> FetchedArea:
+        """Fetch the chunks of an area."""
+        wanted = [
+            (image, position, int(chunks.offset.flat[position]), int(chunks.size.flat[position]))
+            for image, positions in self.chunks(area, bands, masked)
+            for chunks in [self.directory.images[image]]
+            for position in positions.tolist()
+        ]
+        stored = [(image, position) for image, position, _, size in wanted if size]
+        ranges = [(offset, size) for _, _, offset, size in wanted if size]
+        if any(size > _MAX_CHUNK_BYTES for _, size in ranges):
             raise CorruptFileError(self.url, "has a block of more than 512 MiB")
-        contents = iter(read_ranges(self.url, ranges))
+        contents = read_ranges(self.url, ranges)
         if remote_stamp(self.url) != self.stamp:
             raise SourceError(
                 self.url, "has changed since the source looked at it; make the source anew"
             )
-        return self.directory.with_chunks(
-            [(image, positions, [next(contents) for _ in positions]) for image, positions in wanted]
-        )
+        return FetchedArea(self, area, dict(zip(stored, contents, strict=True)))
+
+
+class FetchedArea(NamedTuple):
+    """Chunks of an area of a remote raster; those that are not stored are left out.
+
+    ``contents`` is by image (0, the mask 1) and the position of the chunk in it.
+    """
+
+    raster: RemoteRaster
+    area: Area
+    contents: dict[tuple[int, int], bytes]
+
+    @contextmanager
+    def opened(self, bands: np.ndarray, masked: bool) -> Iterator[Any]:
+        """Dataset in which some bands of the area can be read, and nothing else.
+
+        Errors of reading name the remote file.
+        """
+        url = self.raster.url
+        chunks = [
+            (image, positions, [self.contents.get((image, p), b"") for p in positions.tolist()])
+            for image, positions in self.raster.chunks(self.area, bands, masked)
+        ]
+        with open_in_memory(url, self.raster.directory.with_chunks(chunks)) as dataset:
+            try:
+                yield dataset
+            except CorruptFileError as error:
+                raise CorruptFileError(url, error.reason) from error
 
 
 def _header_reader(url: str, head: bytes, stamp: RemoteStamp) -> Any:
@@ -164,13 +191,3 @@ def open_in_memory(url: str, content: bytes) -> Any:
             return rasterio.open(io.BytesIO(content), driver="GTiff", sharing=False)
     except RasterioError as error:
         raise CorruptFileError(url, f"cannot be opened as GTiff: {error}") from error
-
-
-@contextmanager
-def opened_area(url: str, content: bytes) -> Iterator[Any]:
-    """Dataset of what `RemoteRaster.fetch` gave; errors of reading name the remote file."""
-    with open_in_memory(url, content) as dataset:
-        try:
-            yield dataset
-        except CorruptFileError as error:
-            raise CorruptFileError(url, error.reason) from error
