@@ -67,18 +67,25 @@ class Cube(NamedTuple):
 
 
 class CubeLayer(NamedTuple):
-    """One year of a cube: its place in the list of cubes and along the time axis."""
+    """One year of a cube: its place in the list of cubes and along the time axis, its grid."""
 
     path: str
     year: int
     cube: int
     position: int
+    grid: PixelGrid
 
 
 def layers_of(cubes: Sequence[Cube]) -> list[CubeLayer]:
     """Every year of every cube."""
     return [
-        CubeLayer(cube.path if len(cube.years) == 1 else f"{cube.path}[{year}]", year, i, position)
+        CubeLayer(
+            cube.path if len(cube.years) == 1 else f"{cube.path}[{year}]",
+            year,
+            i,
+            position,
+            cube.grid,
+        )
         for i, cube in enumerate(cubes)
         for position, year in enumerate(cube.years)
     ]
