@@ -467,6 +467,7 @@ def test_a_server_gives_the_same_and_only_what_is_needed(mosaic, server, monkeyp
     source = ZarrSource("aef-mosaic", base_url=server.address)
     assert source.years == (2022, 2023)
     server.forget()
+    server.delay = 0.03
 
     async def notebook():
         return sampler(source, year=2023).transform(points)
@@ -478,6 +479,8 @@ def test_a_server_gives_the_same_and_only_what_is_needed(mosaic, server, monkeyp
     assert len(set(spans)) == len(spans)
     # Of each shard its head, its index and its chunks; one 404 for the shard that is empty.
     assert server.count <= 2 * len(shards) + len(chunks)
+    assert server.most_at_once >= 6
+    server.delay = 0
     first = server.count
     assert_array_equal(sampler(source, year=2023).transform(points), local)
     monkeypatch.setenv("GEOFEAT_OFFLINE", "1")
