@@ -67,18 +67,25 @@ class Cube(NamedTuple):
 
 
 class CubeLayer(NamedTuple):
-    """One year of a cube: its place in the list of cubes and along the time axis."""
+    """One year of a cube: its grid, its place in the list of cubes and along the time axis."""
 
     path: str
     year: int
     cube: int
     position: int
+    grid: PixelGrid
 
 
 def layers_of(cubes: Sequence[Cube]) -> list[CubeLayer]:
     """Every year of every cube."""
     return [
-        CubeLayer(cube.path if len(cube.years) == 1 else f"{cube.path}[{year}]", year, i, position)
+        CubeLayer(
+            path=cube.path if len(cube.years) == 1 else f"{cube.path}[{year}]",
+            year=year,
+            cube=i,
+            position=position,
+            grid=cube.grid,
+        )
         for i, cube in enumerate(cubes)
         for position, year in enumerate(cube.years)
     ]
@@ -136,11 +143,17 @@ def common_edges(parts: Sequence[Edges]) -> Edges:
     return first
 
 
+def largest_chunk(cube: Cube, n_bands: int) -> int:
+    """Bytes of so many bands of the largest chunk, decoded."""
+    steps, height, width = (int(np.diff(edges).max(initial=1)) for edges in cube.edges)
+    return steps * n_bands * height * width * cube.dtype.itemsize
+
+
 def refuse_large_chunks(cube: Cube, bound: int) -> None:
     """Raise `LimitError` where a chunk holds more bytes than may be decoded at once."""
-    steps, height, width = (int(np.diff(edges).max(initial=0)) for edges in cube.edges)
-    chunk_bytes = steps * cube.n_bands * height * width * cube.dtype.itemsize
+    chunk_bytes = largest_chunk(cube, cube.n_bands)
     if chunk_bytes > bound:
+        steps, height, width = (int(np.diff(edges).max()) for edges in cube.edges)
         raise LimitError(
             f"{cube.path}: a chunk of {steps} x {cube.n_bands} x {height} x {width} numbers "
             f"decodes to {chunk_bytes} bytes, the bound is {bound}. Raise it with "

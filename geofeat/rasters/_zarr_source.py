@@ -31,7 +31,7 @@ from geofeat.rasters._zarr_store import open_node
 PUBLIC_STORES = {"aef-mosaic": "tge-labs/aef-mosaic", "tessera-v1": "tessera/tessera/zarr/v1"}
 _SCALED = "tessera"
 _AEF_NAMES = tuple(f"A{band:02d}" for band in range(64))
-# Chunks read at a time over a network, where nearly all the time is waiting.
+# Groups looked at at a time over a network, where nearly all the time is waiting.
 _IN_FLIGHT = 32
 # TESSERA's tiles of 0.1 degrees reach over the edge of their zone, by less than one tile.
 _SEAM_DEGREES = 0.1
@@ -171,7 +171,6 @@ class ZarrSource(ImmutableSource):
             stored,
             decoder,
             limit=np.inf if self.max_abs is None else float(self.max_abs),
-            in_flight=_IN_FLIGHT if self._cubes[0].apart else 1,
         )
 
     @property

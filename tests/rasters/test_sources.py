@@ -13,10 +13,8 @@ from geofeat import (
     AlphaEarthSource,
     ArraySource,
     EmbeddingRasterSampler,
-    EmbeddingTableSource,
     RasterSource,
     TesseraSource,
-    ZarrSource,
 )
 from geofeat.exceptions import (
     CorruptFileError,

@@ -18,6 +18,7 @@ from geofeat.exceptions import (
     RasterMismatchError,
     SourceError,
 )
+from geofeat.rasters import _cube_reader
 from geofeat.rasters._sources import open_source
 from tests.rasters.http_server import serving
 from tests.rasters.writers import (
@@ -451,6 +452,37 @@ def test_inside_a_running_event_loop(mosaic):
 
     values = asyncio.run(notebook())
     assert_array_equal(values, alphaearth_values(mosaic.stored[0][:, row, col].T))
+
+
+def test_eight_threads_on_one_source_agree(mosaic):
+    from concurrent.futures import ThreadPoolExecutor
+
+    points, row, col = in_mosaic(300, seed=7)
+    shared = sampler(ZarrSource(mosaic.folder), year=2022)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: shared.transform(points), range(16)))
+    for values in found:
+        assert_array_equal(values, alphaearth_values(mosaic.stored[0][:, row, col].T))
+
+
+def test_a_store_of_zarr_python(mosaic):
+    stored = mosaic.stored[:, :, :64, :64]
+    store = zarr.storage.MemoryStore()
+    write_mosaic(store, stored)
+    points, row, col = in_mosaic(30, height=64, width=64)
+    found = sampler(ZarrSource(store), year=2022).transform(points)
+    assert_array_equal(found, alphaearth_values(stored[0][:, row, col].T))
+
+
+def test_chunks_in_flight_are_bounded_by_their_bytes(mosaic, server, monkeypatch):
+    address = serve_folder(server, mosaic.folder, "/m")
+    source = ZarrSource(address)
+    points, _, _ = in_mosaic(3)
+    found = source.locate(*points.T, np.full(3, 2022))
+    assert source.reader(found, np.arange(2)).in_flight == 32
+    monkeypatch.setattr(_cube_reader, "_BYTES_IN_FLIGHT", 3 * 64 * 16 * 16)
+    assert source.reader(found, np.arange(2)).in_flight == 3
+    assert ZarrSource(mosaic.folder).reader(found, np.arange(2)).in_flight == 1
 
 
 @pytest.fixture
