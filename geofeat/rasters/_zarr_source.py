@@ -64,8 +64,8 @@ class ZarrSource(ImmutableSource):
         tells it.
     decode : {None, "none", "scale_offset", "aef", "esd", "tessera"}, default=None
         As in `RasterSource`; "tessera" multiplies by the array ``scales`` beside the bytes. None:
-        "tessera" where there are scales, "aef" for bytes whose bands are called A00 to A63, else
-        "none".
+        "tessera" where there are scales, "aef" for bytes whose bands are called A00 to A63,
+        "scale_offset" where attributes ``scale_factor`` or ``add_offset`` say so, else "none".
     nodata : float or "zeros", default=None
         As in `RasterSource`. None: the attribute ``_FillValue``, or the fill value of the array
         unless that is 0.
@@ -89,7 +89,8 @@ class ZarrSource(ImmutableSource):
     In a store of one group a zone (``utm01`` to ``utm60``) the point's own 6 degree zone serves it.
     Where that zone has no value, a point within 0.1 degrees of the seam takes the pixel of the
     neighbouring zone, whose tiles reach over. CRS and grid come from each group's attributes. Of
-    TESSERA's scales NaN says water, infinite that nothing was written.
+    TESSERA's scales NaN says water, infinite that nothing was written. The first use asks every
+    zone for its years, by small requests.
 
     Examples
     --------
@@ -227,6 +228,8 @@ class ZarrSource(ImmutableSource):
             return self.decode
         if first.scaled:
             return _SCALED
+        if (first.scale, first.offset) != (1.0, 0.0):
+            return "scale_offset"
         if first.cube.dtype != np.int8 or first.cube.n_bands != len(_AEF_NAMES):
             return "none"
         if first.labels == _AEF_NAMES or self.store == "aef-mosaic":

@@ -322,7 +322,10 @@ def plain_array(group, name, values, dims, **options):
     return array
 
 
-def test_a_group_with_coordinates_and_dates_in_any_order_of_axes(tmp_path):
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.filterwarnings("ignore:The data type .* does not have a Zarr V3 specification")
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_a_group_with_coordinates_and_dates_in_any_order_of_axes(tmp_path, zarr_format):
     """As xarray and rioxarray write them, read without either."""
     import pandas as pd
     import xarray as xr
@@ -343,15 +346,20 @@ def test_a_group_with_coordinates_and_dates_in_any_order_of_axes(tmp_path):
     dataset = array.to_dataset().assign_coords(spatial_ref=0)
     dataset.spatial_ref.attrs["crs_wkt"] = "EPSG:32632"
     dataset.emb.attrs["grid_mapping"] = "spatial_ref"
-    dataset.to_zarr(tmp_path / "a.zarr", zarr_format=2, consolidated=False)
+    values[4, 1, 5, 0] = np.nan
+    nothing = {"emb": {"_FillValue": -9999.0}}
+    dataset.to_zarr(tmp_path / "a.zarr", zarr_format=zarr_format, encoding=nothing)
     row, col = rng.integers(0, 20, 100), rng.integers(0, 30, 100)
+    row[0], col[0] = 5, 4
     points = to_lonlat(5e5 + 10 * (col + 0.4), 5.2e6 + 10 * (row + 0.6), 32632)
     source = open_source(tmp_path / "a.zarr")
     assert isinstance(source, ZarrSource)
     assert source.years == (2021, 2022)
     assert source.band_names == ("u", "v", "w")
     found = sampler(source, year=2022, bands=["w", "u"]).transform(points)
-    assert_array_equal(found, values[col, 1, row][:, [2, 0]])
+    expected = values[col, 1, row][:, [2, 0]]
+    expected[0] = np.nan
+    assert_array_equal(found, expected)
 
 
 def test_one_array_without_a_group_and_its_nodata(tmp_path):
@@ -370,10 +378,12 @@ def test_one_array_without_a_group_and_its_nodata(tmp_path):
     with pytest.raises(ValueError, match=r"ZarrSource\(array, crs='EPSG:...'\)"):
         sampler(ZarrSource(tmp_path / "one.zarr")).transform(points)
     array.attrs["spatial:transform"] = [1.0, 0.0, 10.0, 0.0, -1.0, 40.0]
-    found = sampler(ZarrSource(tmp_path / "one.zarr", crs="EPSG:4326")).transform(points)
-    assert_array_equal(found, [[np.nan], [12.0], [np.nan]])
-    scaled = ZarrSource(tmp_path / "one.zarr", crs=4326, decode="scale_offset", nodata=12)
-    assert_array_equal(sampler(scaled).transform(points), [[2.5], [np.nan], [np.nan]])
+    raw = ZarrSource(tmp_path / "one.zarr", crs="EPSG:4326", decode="none")
+    assert_array_equal(sampler(raw).transform(points), [[np.nan], [12.0], [np.nan]])
+    scaled = ZarrSource(tmp_path / "one.zarr", crs=4326)
+    assert_array_equal(sampler(scaled).transform(points), [[np.nan], [9.0], [np.nan]])
+    other = ZarrSource(tmp_path / "one.zarr", crs=4326, nodata=12)
+    assert_array_equal(sampler(other).transform(points), [[2.5], [np.nan], [np.nan]])
 
 
 def test_zeros_that_nobody_declared_are_numbers_until_told(tmp_path):
