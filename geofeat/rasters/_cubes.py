@@ -91,6 +91,19 @@ def layers_of(cubes: Sequence[Cube]) -> list[CubeLayer]:
     ]
 
 
+def layer_positions(cubes: Sequence[Cube], which: np.ndarray, year: np.ndarray) -> np.ndarray:
+    """Position in `layers_of` of years of cubes, -1 where a cube has no such year."""
+    found = np.full(which.size, -1)
+    first = 0
+    for i, cube in enumerate(cubes):
+        members = np.flatnonzero(which == i)
+        asked = year[members]
+        for step, one in enumerate(cube.years):
+            found[members[asked == one]] = first + step
+        first += len(cube.years)
+    return found
+
+
 def locate_in_cubes(
     lon: np.ndarray,
     lat: np.ndarray,
@@ -110,14 +123,7 @@ def locate_in_cubes(
     height = np.array([grid.height for grid in grids], dtype=np.int64)[which]
     col, row, inside = containing_pixels(*position, width, height, 0.0)
     layers = layers_of(cubes)
-    file = np.full(point.size, -1)
-    first = 0
-    for i, cube in enumerate(cubes):
-        members = np.flatnonzero(which == i)
-        asked = year[point[members]]
-        for step, one in enumerate(cube.years):
-            file[members[asked == one]] = first + step
-        first += len(cube.years)
+    file = layer_positions(cubes, which, year[point])
     kept = inside & (file >= 0)
     reason[point[inside]] = NO_YEAR
     reason[point[kept]] = OK
