@@ -9,11 +9,13 @@ import numpy as np
 
 from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates
 from geofeat.rasters._candidates import WATER, Candidates
-from geofeat.rasters._cubes import Area, Cube, Pixels
+from geofeat.rasters._cubes import Area, Cube, Pixels, largest_chunk
 from geofeat.rasters._decoding import BandDecoder
 from geofeat.rasters._sink import PixelSink
 
 _BYTES_READ_APART = 2**24
+_MOST_IN_FLIGHT = 32
+_BYTES_IN_FLIGHT = 2**28
 
 
 class CubeReader(WindowedCandidates):
@@ -33,8 +35,6 @@ class CubeReader(WindowedCandidates):
         What the numbers mean; not asked where a cube has scales.
     limit : float
         Magnitude beyond which a vector of bytes times scales is missing.
-    in_flight : int
-        Windows worth reading at a time where reading is mostly waiting.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class CubeReader(WindowedCandidates):
         bands: np.ndarray,
         decoder: BandDecoder | None,
         limit: float = np.inf,
-        in_flight: int = 1,
     ):
         self._cubes = cubes
         self._bands = bands
         self._decoder = decoder
         self._limit = limit
-        self.in_flight = in_flight
+        # Windows worth reading at a time: more than one where reading is mostly waiting.
+        self.in_flight = min((_in_flight(cube) for cube in cubes), default=1)
         self.beyond_limit: list[tuple[str, int]] = []
         self._lock = threading.Lock()
         owner, step = (
@@ -141,10 +141,15 @@ def _chunk(edges: np.ndarray, position: np.ndarray) -> np.ndarray:
     return np.searchsorted(edges, position, side="right") - 1
 
 
+def _in_flight(cube: Cube) -> int:
+    if not cube.apart:
+        return 1
+    return max(1, min(_MOST_IN_FLIGHT, _BYTES_IN_FLIGHT // largest_chunk(cube, cube.n_bands)))
+
+
 def _layout(cube: Cube, n_bands: int) -> BlockLayout:
     """Blocks that are chunks: each counts as one row and one column."""
-    steps, height, width = (int(np.diff(edges).max(initial=1)) for edges in cube.edges)
-    chunk_bytes = steps * height * width * n_bands * cube.dtype.itemsize
+    chunk_bytes = largest_chunk(cube, n_bands)
     if cube.apart:  # as large as a window may be: none is joined to its neighbour
         chunk_bytes = max(chunk_bytes, _BYTES_READ_APART)
     return BlockLayout(len(cube.edges.rows) - 1, len(cube.edges.cols) - 1, 1, 1, chunk_bytes)

@@ -67,7 +67,7 @@ class Cube(NamedTuple):
 
 
 class CubeLayer(NamedTuple):
-    """One year of a cube: its place in the list of cubes and along the time axis, its grid."""
+    """One year of a cube: its grid, its place in the list of cubes and along the time axis."""
 
     path: str
     year: int
@@ -80,15 +80,28 @@ def layers_of(cubes: Sequence[Cube]) -> list[CubeLayer]:
     """Every year of every cube."""
     return [
         CubeLayer(
-            cube.path if len(cube.years) == 1 else f"{cube.path}[{year}]",
-            year,
-            i,
-            position,
-            cube.grid,
+            path=cube.path if len(cube.years) == 1 else f"{cube.path}[{year}]",
+            year=year,
+            cube=i,
+            position=position,
+            grid=cube.grid,
         )
         for i, cube in enumerate(cubes)
         for position, year in enumerate(cube.years)
     ]
+
+
+def layer_positions(cubes: Sequence[Cube], which: np.ndarray, year: np.ndarray) -> np.ndarray:
+    """Position in `layers_of` of years of cubes, -1 where a cube has no such year."""
+    found = np.full(which.size, -1)
+    first = 0
+    for i, cube in enumerate(cubes):
+        members = np.flatnonzero(which == i)
+        asked = year[members]
+        for step, one in enumerate(cube.years):
+            found[members[asked == one]] = first + step
+        first += len(cube.years)
+    return found
 
 
 def locate_in_cubes(
@@ -110,14 +123,7 @@ def locate_in_cubes(
     height = np.array([grid.height for grid in grids], dtype=np.int64)[which]
     col, row, inside = containing_pixels(*position, width, height, 0.0)
     layers = layers_of(cubes)
-    file = np.full(point.size, -1)
-    first = 0
-    for i, cube in enumerate(cubes):
-        members = np.flatnonzero(which == i)
-        asked = year[point[members]]
-        for step, one in enumerate(cube.years):
-            file[members[asked == one]] = first + step
-        first += len(cube.years)
+    file = layer_positions(cubes, which, year[point])
     kept = inside & (file >= 0)
     reason[point[inside]] = NO_YEAR
     reason[point[kept]] = OK
@@ -143,11 +149,17 @@ def common_edges(parts: Sequence[Edges]) -> Edges:
     return first
 
 
+def largest_chunk(cube: Cube, n_bands: int) -> int:
+    """Bytes of so many bands of the largest chunk, decoded."""
+    steps, height, width = (int(np.diff(edges).max(initial=1)) for edges in cube.edges)
+    return steps * n_bands * height * width * cube.dtype.itemsize
+
+
 def refuse_large_chunks(cube: Cube, bound: int) -> None:
     """Raise `LimitError` where a chunk holds more bytes than may be decoded at once."""
-    steps, height, width = (int(np.diff(edges).max(initial=0)) for edges in cube.edges)
-    chunk_bytes = steps * cube.n_bands * height * width * cube.dtype.itemsize
+    chunk_bytes = largest_chunk(cube, cube.n_bands)
     if chunk_bytes > bound:
+        steps, height, width = (int(np.diff(edges).max()) for edges in cube.edges)
         raise LimitError(
             f"{cube.path}: a chunk of {steps} x {cube.n_bands} x {height} x {width} numbers "
             f"decodes to {chunk_bytes} bytes, the bound is {bound}. Raise it with "

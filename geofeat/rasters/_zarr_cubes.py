@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -192,10 +194,24 @@ def _nodata(array: Any) -> float | None:
     """Find what stands for nothing; a fill value of 0 is there where nobody chose one."""
     for name in _NOTHING:
         value = array.attrs.get(name)
+        if isinstance(value, str):  # as xarray writes it, for JSON has no NaN
+            value = _float_of_text(value)
         if isinstance(value, int | float):
             return float(value)
     fill = array.fill_value
     return float(fill) if fill is not None and fill != 0 else None
+
+
+def _float_of_text(text: str) -> float | None:
+    """Read a number that is written out, or the base64 of its 8 bytes."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return float(struct.unpack("<d", base64.b64decode(text, validate=True))[0])
+    except (ValueError, struct.error):
+        return None
 
 
 def _edges(array: Any) -> Edges:

@@ -31,7 +31,7 @@ from geofeat.rasters._zarr_store import open_node
 PUBLIC_STORES = {"aef-mosaic": "tge-labs/aef-mosaic", "tessera-v1": "tessera/tessera/zarr/v1"}
 _SCALED = "tessera"
 _AEF_NAMES = tuple(f"A{band:02d}" for band in range(64))
-# Chunks read at a time over a network, where nearly all the time is waiting.
+# Groups looked at at a time over a network, where nearly all the time is waiting.
 _IN_FLIGHT = 32
 # TESSERA's tiles of 0.1 degrees reach over the edge of their zone, by less than one tile.
 _SEAM_DEGREES = 0.1
@@ -64,8 +64,8 @@ class ZarrSource(ImmutableSource):
         tells it.
     decode : {None, "none", "scale_offset", "aef", "esd", "tessera"}, default=None
         As in `RasterSource`; "tessera" multiplies by the array ``scales`` beside the bytes. None:
-        "tessera" where there are scales, "aef" for bytes whose bands are called A00 to A63, else
-        "none".
+        "tessera" where there are scales, "aef" for bytes whose bands are called A00 to A63,
+        "scale_offset" where attributes ``scale_factor`` or ``add_offset`` say so, else "none".
     nodata : float or "zeros", default=None
         As in `RasterSource`. None: the attribute ``_FillValue``, or the fill value of the array
         unless that is 0.
@@ -89,7 +89,8 @@ class ZarrSource(ImmutableSource):
     In a store of one group a zone (``utm01`` to ``utm60``) the point's own 6 degree zone serves it.
     Where that zone has no value, a point within 0.1 degrees of the seam takes the pixel of the
     neighbouring zone, whose tiles reach over. CRS and grid come from each group's attributes. Of
-    TESSERA's scales NaN says water, infinite that nothing was written.
+    TESSERA's scales NaN says water, infinite that nothing was written. The first use asks every
+    zone for its years, by small requests.
 
     Examples
     --------
@@ -171,7 +172,6 @@ class ZarrSource(ImmutableSource):
             stored,
             decoder,
             limit=np.inf if self.max_abs is None else float(self.max_abs),
-            in_flight=_IN_FLIGHT if self._cubes[0].apart else 1,
         )
 
     @property
@@ -228,6 +228,8 @@ class ZarrSource(ImmutableSource):
             return self.decode
         if first.scaled:
             return _SCALED
+        if (first.scale, first.offset) != (1.0, 0.0):
+            return "scale_offset"
         if first.cube.dtype != np.int8 or first.cube.n_bands != len(_AEF_NAMES):
             return "none"
         if first.labels == _AEF_NAMES or self.store == "aef-mosaic":

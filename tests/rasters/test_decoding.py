@@ -105,7 +105,7 @@ def test_esd_needs_codes_of_twelve_months(tmp_path, codes):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int8, np.uint8])
 def test_zeros_in_all_bands_stand_for_nothing_a_single_zero_is_a_number(tmp_path, dtype):
-    values = np.random.default_rng(1).integers(0, 3, (4, 24, 40)).astype(dtype)
+    values = np.random.default_rng(1).integers(0, 3, (5, 24, 40)).astype(dtype)
     values[:, :5] = 0
     path = write_raster(tmp_path / "a.tif", values, crs="EPSG:32632", transform=GRID)
     points, row, col = random_pixels(400, 24, 40, GRID)

@@ -18,6 +18,7 @@ from geofeat.exceptions import (
     RasterMismatchError,
     SourceError,
 )
+from geofeat.rasters import _cube_reader
 from geofeat.rasters._sources import open_source
 from tests.rasters.http_server import serving
 from tests.rasters.writers import (
@@ -321,7 +322,10 @@ def plain_array(group, name, values, dims, **options):
     return array
 
 
-def test_a_group_with_coordinates_and_dates_in_any_order_of_axes(tmp_path):
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.filterwarnings("ignore:The data type .* does not have a Zarr V3 specification")
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_a_group_with_coordinates_and_dates_in_any_order_of_axes(tmp_path, zarr_format):
     """As xarray and rioxarray write them, read without either."""
     import pandas as pd
     import xarray as xr
@@ -342,15 +346,20 @@ def test_a_group_with_coordinates_and_dates_in_any_order_of_axes(tmp_path):
     dataset = array.to_dataset().assign_coords(spatial_ref=0)
     dataset.spatial_ref.attrs["crs_wkt"] = "EPSG:32632"
     dataset.emb.attrs["grid_mapping"] = "spatial_ref"
-    dataset.to_zarr(tmp_path / "a.zarr", zarr_format=2, consolidated=False)
+    values[4, 1, 5, 0] = np.nan
+    nothing = {"emb": {"_FillValue": -9999.0}}
+    dataset.to_zarr(tmp_path / "a.zarr", zarr_format=zarr_format, encoding=nothing)
     row, col = rng.integers(0, 20, 100), rng.integers(0, 30, 100)
+    row[0], col[0] = 5, 4
     points = to_lonlat(5e5 + 10 * (col + 0.4), 5.2e6 + 10 * (row + 0.6), 32632)
     source = open_source(tmp_path / "a.zarr")
     assert isinstance(source, ZarrSource)
     assert source.years == (2021, 2022)
     assert source.band_names == ("u", "v", "w")
     found = sampler(source, year=2022, bands=["w", "u"]).transform(points)
-    assert_array_equal(found, values[col, 1, row][:, [2, 0]])
+    expected = values[col, 1, row][:, [2, 0]]
+    expected[0] = np.nan
+    assert_array_equal(found, expected)
 
 
 def test_one_array_without_a_group_and_its_nodata(tmp_path):
@@ -369,10 +378,12 @@ def test_one_array_without_a_group_and_its_nodata(tmp_path):
     with pytest.raises(ValueError, match=r"ZarrSource\(array, crs='EPSG:...'\)"):
         sampler(ZarrSource(tmp_path / "one.zarr")).transform(points)
     array.attrs["spatial:transform"] = [1.0, 0.0, 10.0, 0.0, -1.0, 40.0]
-    found = sampler(ZarrSource(tmp_path / "one.zarr", crs="EPSG:4326")).transform(points)
-    assert_array_equal(found, [[np.nan], [12.0], [np.nan]])
-    scaled = ZarrSource(tmp_path / "one.zarr", crs=4326, decode="scale_offset", nodata=12)
-    assert_array_equal(sampler(scaled).transform(points), [[2.5], [np.nan], [np.nan]])
+    raw = ZarrSource(tmp_path / "one.zarr", crs="EPSG:4326", decode="none")
+    assert_array_equal(sampler(raw).transform(points), [[np.nan], [12.0], [np.nan]])
+    scaled = ZarrSource(tmp_path / "one.zarr", crs=4326)
+    assert_array_equal(sampler(scaled).transform(points), [[np.nan], [9.0], [np.nan]])
+    other = ZarrSource(tmp_path / "one.zarr", crs=4326, nodata=12)
+    assert_array_equal(sampler(other).transform(points), [[2.5], [np.nan], [np.nan]])
 
 
 def test_zeros_that_nobody_declared_are_numbers_until_told(tmp_path):
@@ -453,6 +464,37 @@ def test_inside_a_running_event_loop(mosaic):
     assert_array_equal(values, alphaearth_values(mosaic.stored[0][:, row, col].T))
 
 
+def test_eight_threads_on_one_source_agree(mosaic):
+    from concurrent.futures import ThreadPoolExecutor
+
+    points, row, col = in_mosaic(300, seed=7)
+    shared = sampler(ZarrSource(mosaic.folder), year=2022)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: shared.transform(points), range(16)))
+    for values in found:
+        assert_array_equal(values, alphaearth_values(mosaic.stored[0][:, row, col].T))
+
+
+def test_a_store_of_zarr_python(mosaic):
+    stored = mosaic.stored[:, :, :64, :64]
+    store = zarr.storage.MemoryStore()
+    write_mosaic(store, stored)
+    points, row, col = in_mosaic(30, height=64, width=64)
+    found = sampler(ZarrSource(store), year=2022).transform(points)
+    assert_array_equal(found, alphaearth_values(stored[0][:, row, col].T))
+
+
+def test_chunks_in_flight_are_bounded_by_their_bytes(mosaic, server, monkeypatch):
+    address = serve_folder(server, mosaic.folder, "/m")
+    source = ZarrSource(address)
+    points, _, _ = in_mosaic(3)
+    found = source.locate(*points.T, np.full(3, 2022))
+    assert source.reader(found, np.arange(2)).in_flight == 32
+    monkeypatch.setattr(_cube_reader, "_BYTES_IN_FLIGHT", 3 * 64 * 16 * 16)
+    assert source.reader(found, np.arange(2)).in_flight == 3
+    assert ZarrSource(mosaic.folder).reader(found, np.arange(2)).in_flight == 1
+
+
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     monkeypatch.setenv("GEOFEAT_CACHE", str(tmp_path / "cache"))
@@ -467,6 +509,7 @@ def test_a_server_gives_the_same_and_only_what_is_needed(mosaic, server, monkeyp
     source = ZarrSource("aef-mosaic", base_url=server.address)
     assert source.years == (2022, 2023)
     server.forget()
+    server.delay = 0.03
 
     async def notebook():
         return sampler(source, year=2023).transform(points)
@@ -478,6 +521,8 @@ def test_a_server_gives_the_same_and_only_what_is_needed(mosaic, server, monkeyp
     assert len(set(spans)) == len(spans)
     # Of each shard its head, its index and its chunks; one 404 for the shard that is empty.
     assert server.count <= 2 * len(shards) + len(chunks)
+    assert server.most_at_once >= 6
+    server.delay = 0
     first = server.count
     assert_array_equal(sampler(source, year=2023).transform(points), local)
     monkeypatch.setenv("GEOFEAT_OFFLINE", "1")
