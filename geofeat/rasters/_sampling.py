@@ -78,12 +78,14 @@ def sample_layer(
 ) -> Sampled:
     """Fill rows of ``out``, float32 of shape (n, bands), with the pixels at or around points."""
     found, year = locate(source, lon, lat, year, fallback)
+    absent = found.absent
     if around is None:
         outcome = read_candidates(source, found, bands, missing, out, progress)
     else:
         places = lon, lat, year
         reader = NeighbourhoodReader(source, found, places, bands, missing, around, progress)
         outcome = reader.fill(out)
+        absent = [*absent, *reader.absent]
     chosen = outcome.chosen
     file, row, col = (np.full(lon.size, -1) for _ in range(3))
     has = chosen >= 0
@@ -103,7 +105,7 @@ def sample_layer(
         row,
         col,
         paths,
-        found.absent,
+        absent,
         outcome.beyond_limit,
         distance,
     )
