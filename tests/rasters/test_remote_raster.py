@@ -3,6 +3,7 @@
 import asyncio
 import os
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -92,6 +93,20 @@ def written(path, layout):
     return values
 
 
+@pytest.fixture(scope="module")
+def raster(tmp_path_factory):
+    """Callable that gives path and numbers of the file of a layout, written once."""
+    folder = tmp_path_factory.mktemp("layouts")
+
+    @cache
+    def of_layout(layout):
+        path = folder / layout.replace(" ", "_") / "a.tif"
+        path.parent.mkdir()
+        return path, written(path, layout)
+
+    return of_layout
+
+
 LAYOUTS = ["planar", "pixel", "strips", "one strip", "big endian", "big", "one block", "cog"]
 LAYOUTS += ["sparse", "masked"]
 
@@ -104,33 +119,34 @@ def sampled(paths, points, **options):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_is_read_as_it_lies(server, tmp_path, transport, layout):
-    values = written(tmp_path / "a.tif", layout)
-    address = server.put("/a.tif", tmp_path / "a.tif")
+def test_every_layout_is_read_as_it_lies(server, raster, transport, layout):
+    path, values = raster(layout)
+    address = server.put("/a.tif", path)
     points, row, col = random_pixels(400, HEIGHT, WIDTH, UTM)
     found = sampled(address, points)
     truth = values[:, row, col].T
     truth[np.isnan(truth).any(axis=1)] = np.nan  # a row misses a band, so it misses all
     assert_array_equal(found, truth)
-    assert_array_equal(sampled(str(tmp_path / "a.tif"), points), truth)
+    assert_array_equal(sampled(str(path), points), truth)
     one = sampled(address, points[:1], bands=[0])
     assert_array_equal(one, truth[:1, :1])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_headers_are_those_of_the_file_on_disk(server, tmp_path, layout):
-    written(tmp_path / "a.tif", layout)
-    address = server.put("/a.tif", tmp_path / "a.tif")
-    there, here = read_header(address), read_header(str(tmp_path / "a.tif"))
+def test_headers_are_those_of_the_file_on_disk(server, raster, layout):
+    path, _ = raster(layout)
+    address = server.put("/a.tif", path)
+    there, here = read_header(address), read_header(str(path))
     unlike = {"path": "", "stamp": (0, 0)}
     assert there._replace(**unlike) == here._replace(**unlike)
     assert there.path == address
     assert there.masked == (layout == "masked")
 
 
-@pytest.fixture
-def alphaearth(server, tmp_path):
-    """Address of a file as AlphaEarth publishes them, in small, its path, and what it holds."""
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Path of a file as AlphaEarth publishes them, in small, and what it holds."""
+    tmp_path = tmp_path_factory.mktemp("published")
     stored = random_bytes(3, (64, 192, 192))
     path = write_alphaearth(
         tmp_path / "plain.tiff",
@@ -156,7 +172,13 @@ def alphaearth(server, tmp_path):
         blockysize=64,
         BIGTIFF="YES",
     )
-    return server.put("/2023/32N/a.tiff", tmp_path / "a.tiff"), tmp_path / "a.tiff", stored
+    return tmp_path / "a.tiff", stored
+
+
+@pytest.fixture
+def alphaearth(server, published):
+    """Address of that file, its path, and what it holds."""
+    return server.put("/2023/32N/a.tiff", published[0]), *published
 
 
 def in_blocks(blocks, n, seed=0):
@@ -252,14 +274,14 @@ def test_transform_works_inside_a_running_event_loop(alphaearth, transport):
     assert_array_equal(asyncio.run(cell()), alphaearth_values(stored[:, row, col]).T)
 
 
-def test_remote_paths_alone_find_their_source(server, alphaearth, tmp_path):
+def test_remote_paths_alone_find_their_source(server, alphaearth, raster):
     address, _, stored = alphaearth
     points, row, col = in_blocks([(0, 0)], 10)
     sampler = EmbeddingRasterSampler(address, year=2023)
     assert_array_equal(sampler.transform(points), alphaearth_values(stored[:, row, col]).T)
     assert isinstance(sampler.fit(points).source, str)
-    written(tmp_path / "b.tif", "pixel")
-    both = [server.put("/b.tif", tmp_path / "b.tif"), str(tmp_path / "b.tif")]
+    path, _ = raster("pixel")
+    both = [server.put("/b.tif", path), str(path)]
     assert EmbeddingRasterSampler(both).fit(points).get_feature_names_out().tolist() == [
         f"band_{i:03d}" for i in range(1, 6)
     ]
@@ -310,9 +332,8 @@ def test_a_file_replaced_after_the_look_is_an_error(server, alphaearth, tmp_path
     assert_array_equal(anew, here)
 
 
-def test_absent_files_count_like_local_ones(server, tmp_path):
-    written(tmp_path / "a.tif", "planar")
-    address = server.put("/a.tif", tmp_path / "a.tif")
+def test_absent_files_count_like_local_ones(server, raster):
+    address = server.put("/a.tif", raster("planar")[0])
     with pytest.raises(FileNotFoundError, match=r"b\.tif does not exist"):
         sampled([address, server.url("/b.tif")], [[9.0, 45.15]])
     source = RasterSource(address)
@@ -354,18 +375,17 @@ def test_only_rasters_named_by_https_are_remote_rasters(path, words):
         RasterSource(path).band_names  # noqa: B018
 
 
-def test_a_virtual_raster_disguised_as_a_tiff_is_not_followed(server, tmp_path):
-    written(tmp_path / "a.tif", "planar")
-    gdal_copy(tmp_path / "a.tif", tmp_path / "a.vrt", driver="VRT")
+def test_a_virtual_raster_disguised_as_a_tiff_is_not_followed(server, raster, tmp_path):
+    gdal_copy(raster("planar")[0], tmp_path / "a.vrt", driver="VRT")
     address = server.put("/disguised.tif", tmp_path / "a.vrt")
     with pytest.raises(CorruptFileError, match="GTiff"):
         RasterSource(address).band_names  # noqa: B018
 
 
-def test_blocks_that_were_not_fetched_are_errors_not_zeros(server, tmp_path):
-    written(tmp_path / "a.tif", "strips")  # not compressed: any bytes would do for numbers
-    raster = remote_raster(server.put("/a.tif", tmp_path / "a.tif"))
-    fetched = raster.fetch(Area(0, 0, 10, WIDTH), np.array([1]), masked=False)
+def test_blocks_that_were_not_fetched_are_errors_not_zeros(server, raster):
+    """In a file that is not compressed, any bytes would do for numbers."""
+    there = remote_raster(server.put("/a.tif", raster("strips")[0]))
+    fetched = there.fetch(Area(0, 0, 10, WIDTH), np.array([1]), masked=False)
     with fetched.opened(np.array([1]), masked=False) as dataset:
         assert dataset.read(2, window=((0, 10), (0, WIDTH))).shape == (10, WIDTH)
         for band, rows in [(2, (100, 110)), (1, (0, 10))]:
@@ -389,9 +409,8 @@ def test_small_masks_are_read_whole(server, tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["planar", "cog", "strips"])
-def test_truncated_files_are_errors(server, tmp_path, layout):
-    written(tmp_path / "a.tif", layout)
-    content = (tmp_path / "a.tif").read_bytes()
+def test_truncated_files_are_errors(server, raster, layout):
+    content = raster(layout)[0].read_bytes()
     points, _, _ = random_pixels(100, HEIGHT, WIDTH, UTM)
     for i, length in enumerate((0, 5, 16, 300, len(content) // 2, len(content) - 200)):
         address = server.put(f"/{i}.tif", content[:length])
@@ -399,16 +418,15 @@ def test_truncated_files_are_errors(server, tmp_path, layout):
             sampled(address, points)
 
 
-def test_damaged_headers_give_right_numbers_or_an_error(tmp_path):
-    """Five hundred damaged copies; GDAL sees only headers that were taken apart before."""
+def test_damaged_headers_are_read_or_refused(raster):
+    """Two hundred damaged copies; GDAL sees only headers that were taken apart before."""
     rng = np.random.default_rng(0)
     outcomes = set()
     for layout in ("planar", "cog"):
-        written(tmp_path / "a.tif", layout)
-        content = (tmp_path / "a.tif").read_bytes()
+        content = raster(layout)[0].read_bytes()
         header = TiffDirectory("a", len(content), reader(content))
         tags = np.flatnonzero(np.frombuffer(content, "u1") != 0)
-        for _ in range(250):
+        for _ in range(100):
             damaged = bytearray(content)
             for place in rng.choice(tags[tags < 2000] if layout == "cog" else tags[-900:], 3):
                 damaged[place] = rng.integers(0, 256)
