@@ -2,8 +2,14 @@
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 import warnings
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -451,3 +457,45 @@ def reader(content):
         return [content[offset : offset + length] for offset, length in ranges]
 
     return read
+
+
+def test_ctrl_c_ends_a_call_that_waits_for_a_silent_server(server, alphaearth):
+    """In a process of its own: it is interrupted, tells so, and ends, all within seconds."""
+    address, _, _ = alphaearth
+    points, _, _ = in_blocks([(i, j) for i in range(3) for j in range(3)], 30)
+    code = """
+        import sys, time
+        import numpy as np
+        from geofeat import AlphaEarthSource, EmbeddingRasterSampler
+        source = AlphaEarthSource(sys.argv[1])
+        points = np.array(sys.argv[2].split(), dtype=float).reshape(-1, 2)
+        source.locate(*points.T, np.full(len(points), 2023))
+        print("looked", flush=True)
+        sys.stdin.readline()
+        print("reading", flush=True)
+        try:
+            EmbeddingRasterSampler(source, year=2023).transform(points)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), address, " ".join(map(str, points.ravel()))],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "NUMBA_NUM_THREADS": "2"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "looked\n"
+    server.faults = [Fault("stall", times=None)]
+    before = server.count
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "reading\n"
+    while server.count < before + 64:
+        time.sleep(0.01)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "interrupted\n"
+    assert time.monotonic() - started < 10  # far less than the 30 s of a silent connection
+    process.kill()
+    process.communicate()
