@@ -157,8 +157,11 @@ def _kept_look(address: Address) -> Look | None:
     if not kept:
         return None
     facts, _, head = kept.partition(b"\n")
-    told = json.loads(facts)
-    return Look(RemoteStamp(told["size"], told["tag"]), head, told["time"])
+    try:
+        told = json.loads(facts)
+        return Look(RemoteStamp(int(told["size"]), str(told["tag"])), head, float(told["time"]))
+    except (ValueError, KeyError, TypeError):  # written by another version
+        return None
 
 
 def _look_key(address: Address) -> str:
