@@ -163,6 +163,12 @@ def test_years_and_dates_of_a_place(dated, max_distance):
         assert info.reason.tolist() == ["ok", "ok", "ok", "no_coverage"]
     _, info = sampler(source, year=2019).sample(points, return_info=True)
     assert info.reason.tolist() == ["no_year"] * 3 + ["no_coverage"]
+    nearest, info = sampler(source, year=2019, fallback="nearest").sample(points, return_info=True)
+    assert_array_equal(nearest, sampler(source, year=2020).transform(points))
+    assert info.year.tolist()[:3] == [2020] * 3
+    unknown = np.array([2021, np.nan, np.nan, 2021])
+    _, info = sampler(source, year=unknown).sample(points, return_info=True)
+    assert info.reason.tolist() == ["ok", "no_year", "no_year", "no_coverage"]
     of_rows = sampler(source, year=np.array([2021, 2022, 2021, 2022])).transform(points)
     assert_array_equal(of_rows[1], sampler(source, year=2022).transform(points)[1])
     with pytest.raises(ValueError, match="choose with year="):

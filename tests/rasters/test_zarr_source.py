@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from affine import Affine
 from numpy.testing import assert_array_equal
 
 from geofeat import EmbeddingRasterSampler, RasterSource, TesseraSource, ZarrSource
@@ -118,6 +119,20 @@ def test_years_of_rows_bands_and_places_beyond_the_mosaic(mosaic):
     first = sampler(ZarrSource(mosaic.folder), year=2022).transform([[180, 0.01], [-180, 0.01]])
     assert_array_equal(first[0], first[1])
     assert not np.isnan(first).any()
+
+
+def test_a_mosaic_padded_beyond_a_whole_turn_begins_at_its_first_column(tmp_path):
+    """The published one has 4,009,984 columns, 0.2 degrees of which are filled up to a chunk."""
+    stored = random_bytes(5, (1, 64, 16, 736))
+    stored[..., 720:] = -128
+    grid = Affine(0.5, 0, -180, 0, -0.5, 4)
+    write_mosaic(str(tmp_path / "m.zarr"), stored, transform=grid, years=(2022,))
+    lon = np.array([-180, -179.9, -178.1, -176.2, 179.9, 180.0, 179.3, 0.1])
+    found = sampler(ZarrSource(tmp_path / "m.zarr")).transform(
+        np.column_stack([lon, 0 * lon + 1.2])
+    )
+    col = ((lon + 180) % 360 / 0.5).astype(int)
+    assert_array_equal(found, alphaearth_values(stored[0][:, 5, col].T))
 
 
 def test_only_chunks_with_points_are_read_and_each_once(mosaic, chunk_reads):
