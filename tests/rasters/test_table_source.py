@@ -263,6 +263,31 @@ def test_only_row_groups_with_needed_rows_are_read_and_each_once(tmp_path, monke
     assert max(length for _, length in columns[1:]) == 7
 
 
+def test_a_row_group_is_read_in_small_parts(tmp_path, monkeypatch):
+    n, width = 20_000, 256
+    values = np.random.default_rng(0).normal(size=(n, width)).astype(np.float32)
+    lon = np.linspace(-170, 170, n)
+    table = pa.table({"embedding": lists(values), "lon": lon, "lat": np.zeros(n)})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=n)
+    del table
+    held = []
+    embeddings_of = _table_reader.embeddings_of
+
+    def watching(*arguments):
+        held.append(pa.total_allocated_bytes())
+        return embeddings_of(*arguments)
+
+    monkeypatch.setattr(_table_reader, "embeddings_of", watching)
+    monkeypatch.setattr(_table_reader, "_BATCH_BYTES", 2**19)
+    source = EmbeddingTableSource(tmp_path / "a.parquet", max_distance=100)
+    before = pa.total_allocated_bytes()
+    rows = np.arange(0, n, 400)
+    found = sampler(source).transform(np.column_stack([lon[rows], 0 * lon[rows]]))
+    assert_array_equal(found, values[rows])
+    assert len(held) > 30
+    assert max(held) - before < values.nbytes / 4
+
+
 def test_missing_embeddings_numbers_places_and_dates(tmp_path):
     column = pa.array([[1.0, 2.0], None, [3.0, None], [5.0, 6.0], [7.0, 8.0], [9.0, 9.5]])
     table = pa.table(
