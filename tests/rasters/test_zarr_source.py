@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import pickle
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -445,6 +446,12 @@ def test_what_cannot_be_read_says_so(tmp_path, mosaic):
     tessera_zone(root, 32, 32632, 5e5, 5.7e6, seed=0, bands=8, years=(2023,))
     with pytest.raises(RasterMismatchError, match=r"utm32: has 8 int8 bands, .*utm31 has 4"):
         sampler(ZarrSource(tmp_path / "t")).transform([[3, 51.4]])
+
+
+def test_without_zarr_the_error_names_the_extra(mosaic, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(ImportError, match=r"pip install 'geofeat\[zarr\]'"):
+        sampler(ZarrSource(mosaic.folder), year=2022).transform([[0, 0]])
 
 
 def test_damaged_chunks_and_indices_are_errors(tmp_path):
