@@ -40,9 +40,10 @@ class EmbeddingRasterSampler(LocationTransformer):
 
     Parameters
     ----------
-    source : AlphaEarthSource, TesseraSource, RasterSource, ArraySource, path or xarray.DataArray
+    source : a source of this package, path, or xarray.DataArray or Dataset
         Where the embeddings lie. A folder, file, index, pattern or list of files, or an array, gets
-        the source that fits it; see `geofeat.rasters`.
+        the source that fits it: `AlphaEarthSource`, `TesseraSource`, `RasterSource`, `ArraySource`,
+        `ZarrSource` or `EmbeddingTableSource`.
     year : int, date, list of those, str or array-like, default=None
         One year for all rows; a list for columns of several years, named ``A00_2022``, ...; the
         name of a column of X, or an array aligned with X, for a year of each row. A pandas Series
