@@ -14,8 +14,7 @@ from geofeat.rasters._alphaearth_tables import read_rows
 from geofeat.rasters._catalogue import Layer
 from geofeat.rasters._footprints import Footprints
 from geofeat.rasters._header import RasterHeader, read_header
-from geofeat.rasters._raster_files import is_remote as is_elsewhere
-from geofeat.rasters._raster_files import local_path
+from geofeat.rasters._raster_files import is_elsewhere, local_path
 from geofeat.rasters._remote import is_remote, join_url
 
 SOURCE_COOPERATIVE = "https://data.source.coop/tge-labs/aef/v1/annual/aef_index.parquet"

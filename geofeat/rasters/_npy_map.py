@@ -15,7 +15,7 @@ import numpy as np
 
 from geofeat.exceptions import CorruptFileError, LimitError, SourceError, UnsafeFileError
 from geofeat.rasters._header import file_stamp
-from geofeat.rasters._remote import is_remote, remote_head, remote_stamp
+from geofeat.rasters._remote import is_remote, remote_head
 
 MAX_BYTES = 2**31
 _MAX_HEADER_BYTES = 10_000
@@ -33,15 +33,14 @@ _FIELDS = re.compile(
 class NpyHeader(NamedTuple):
     """What a .npy file holds and where its numbers start.
 
-    ``stamp`` is size in bytes and time of the last change in nanoseconds, or the tag of a remote
-    file.
+    ``stamp`` is what `geofeat.rasters._header.file_stamp` tells.
     """
 
     path: str
     shape: tuple[int, ...]
     dtype: np.dtype
     offset: int
-    stamp: tuple[int, int | str]
+    stamp: tuple[int, int]
 
     @property
     def pixel_shape(self) -> tuple[int, int]:
@@ -88,11 +87,10 @@ def read_npy_header(path: str, dtype: np.dtype, n_dims: tuple[int, ...]) -> NpyH
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[BinaryIO, tuple[int, int | str]]]:
+def _opened(path: str) -> Iterator[tuple[BinaryIO, tuple[int, int]]]:
     """Give the file, or the first bytes of a remote one, and its stamp."""
     if is_remote(path):
-        stamp = remote_stamp(path)
-        yield io.BytesIO(remote_head(path, _MAX_HEADER_BYTES + 12)), (stamp.size, stamp.tag)
+        yield io.BytesIO(remote_head(path, _MAX_HEADER_BYTES + 12)), file_stamp(path)
         return
     with Path(path).open("rb") as file:
         yield file, _stamp(file)
@@ -128,8 +126,7 @@ def map_npy(header: NpyHeader) -> np.memmap:
 def check_unchanged(header: NpyHeader) -> None:
     """Raise a `SourceError` when a file has been written, replaced or removed in the meantime."""
     try:
-        remote = is_remote(header.path)
-        stamp = tuple(remote_stamp(header.path)) if remote else file_stamp(header.path)
+        stamp = file_stamp(header.path)
     except FileNotFoundError as error:
         raise _changed(header.path) from error
     if stamp != header.stamp:

@@ -44,12 +44,12 @@ class PixelRanges(NamedTuple):
 
 
 def pixel_ranges(header: NpyHeader, pixels: np.ndarray) -> PixelRanges:
-    """Runs that hold pixels, int64, ascending and different.
+    """Find runs that hold pixels, int64, ascending and different.
 
     Runs are joined over gaps of up to `REQUEST_BYTES`, which costs less than another request, until
     they reach 4 MiB.
     """
-    n_pixels, numbers = header.pixel_shape
+    _, numbers = header.pixel_shape
     pixel_bytes = numbers * header.dtype.itemsize
     gap = np.diff(pixels) * pixel_bytes > REQUEST_BYTES + pixel_bytes
     longest = max(1, _LONGEST_RANGE // pixel_bytes)

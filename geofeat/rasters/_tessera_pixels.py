@@ -102,7 +102,7 @@ class RemotePixels:
         if self._whole_is_wanted(window.file):
             files = (tile.stored, tile.scales)
             first = window.row == self._first_rows.get(window.file)
-            return sum(int(header.stamp[0]) for header in files) if first else 0
+            return sum(header.stamp[0] for header in files) if first else 0
         return self._range_bytes(window)
 
     def read(self, window: BlockWindow) -> TilePixels:
@@ -179,7 +179,7 @@ class RemotePixels:
         tile, pixels = self._tiles[file], self._wanted[file]
         headers = (tile.stored, tile.scales)
         cost = sum(pixel_ranges(header, pixels).cost for header in headers)
-        return is_whole_cheaper(cost, sum(int(header.stamp[0]) for header in headers), 2)
+        return is_whole_cheaper(cost, sum(header.stamp[0] for header in headers), 2)
 
 
 def _map_copy(path: str, header: NpyHeader) -> np.ndarray:

@@ -167,7 +167,7 @@ def _cells_of(
 
 
 def _key(lon_cell: Any, lat_cell: Any) -> Any:
-    """Number of a cell, or of many; longitude cells lie in [-1800, 1800), latitude in +-900."""
+    """Make a number of each cell; longitudes lie in [-1800, 1800), latitudes in [-900, 900]."""
     return (lon_cell + 2000) * 2000 + lat_cell + 1000
 
 

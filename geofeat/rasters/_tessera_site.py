@@ -9,6 +9,7 @@ from pathlib import Path
 
 from geofeat.exceptions import SourceError
 from geofeat.rasters._candidates import NO_COVERAGE, NO_YEAR, OK
+from geofeat.rasters._header import file_exists
 from geofeat.rasters._index_table import IndexTable
 from geofeat.rasters._remote import fetch_file, join_url, remote_stamp
 from geofeat.rasters._tessera_folder import LANDMASKS, TILES
@@ -146,11 +147,8 @@ class TesseraSite:
             if (lon_cell, lat_cell) not in self._landmasks_in(folder):
                 continue
             path = join_url(folder, name)
-            try:
-                remote_stamp(path)
-            except FileNotFoundError:
-                continue
-            return path
+            if file_exists(path):
+                return path
         return None
 
     def whole_tile(self, lon_cell: int, lat_cell: int, year: int) -> tuple[Path, Path] | None:
