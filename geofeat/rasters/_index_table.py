@@ -268,7 +268,9 @@ class _RangedFile(io.RawIOBase):
     def load(self, spans: list[tuple[int, int]]) -> None:
         """Read spans (offset, length), those that touch in one request, long ones in several."""
         joined: list[list[int]] = []
-        for start, length in sorted(spans):
+        for start, length in sorted(span for span in spans if span[1]):
+            if start < 0 or length < 0:
+                raise CorruptFileError(self._url, "has a damaged footer: chunks lie before it")
             if joined and start <= joined[-1][1]:
                 joined[-1][1] = max(joined[-1][1], start + length)
             else:
