@@ -29,6 +29,7 @@ _MAX_BYTES = 2**31
 _MAX_FOOTER = 2**26
 _TAIL_BYTES = 2**16
 _PART_BYTES = 2**23
+_GAP_BYTES = 2**16
 _MARK = b"geofeat"
 _log = logging.getLogger("geofeat")
 
@@ -143,7 +144,7 @@ class IndexTable:
         self._file.load(spans)
         try:
             with _reading(self.path):
-                file = pq.ParquetFile(self._file, metadata=self._metadata)
+                file = pq.ParquetFile(self._file, metadata=self._metadata, pre_buffer=False)
                 tables = []
                 for group in groups:
                     table = file.read_row_group(group, columns=list(columns))
@@ -266,12 +267,12 @@ class _RangedFile(io.RawIOBase):
         self._footer = [(self._size - len(end), end)]
 
     def load(self, spans: list[tuple[int, int]]) -> None:
-        """Read spans (offset, length), those that touch in one request, long ones in several."""
+        """Read spans (offset, length), near ones in one request, long ones in several."""
         joined: list[list[int]] = []
         for start, length in sorted(span for span in spans if span[1]):
             if start < 0 or length < 0:
                 raise CorruptFileError(self._url, "has a damaged footer: chunks lie before it")
-            if joined and start <= joined[-1][1]:
+            if joined and start <= joined[-1][1] + _GAP_BYTES:
                 joined[-1][1] = max(joined[-1][1], start + length)
             else:
                 joined.append([start, start + length])
