@@ -84,6 +84,15 @@ def test_an_index_on_a_server_leads_to_the_files_it_names(server, annual, seam, 
     assert found.astype(str).str.startswith(f"{BUCKET}/{year}/").all()
 
 
+def test_a_stac_index_on_a_server(server, annual, seam, seam_points, tmp_path):
+    server.put("/stac.parquet", write_index(seam, "stac-parquet", tmp_path / "i"))
+    prefixes = {"s3://mirror/satellite_embedding/v1/annual": annual}
+    source = AlphaEarthSource(server.url("/stac.parquet"), prefixes=prefixes)
+    assert source.years == (2022, 2023)
+    truth, _ = truth_of(seam, seam_points, 2023)
+    assert_array_equal(sampler(source, year=2023).transform(seam_points), truth)
+
+
 def test_the_public_indexes_are_built_in(server, annual, seam, seam_points, monkeypatch):
     home = "https://data.source.coop/tge-labs/aef/v1/annual/aef_index.parquet"
     assert AlphaEarthSource.source_cooperative == home
