@@ -15,10 +15,10 @@ from geofeat.exceptions import DownloadError, OfflineError
 from geofeat.rasters._addresses import Address, in_region, is_loopback, redirected, same_place
 
 IN_FLIGHT = 64
-_CONNECT_SECONDS = 10.0
-_SILENT_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
+SILENT_SECONDS = 30.0
 _REDIRECTS = 5
-_WEB_PAGES = ("text/html", "application/xhtml+xml")
+WEB_PAGES = ("text/html", "application/xhtml+xml")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _UNSATISFIED = re.compile(r"bytes \*/(\d+)")
 _ABSENT = {404, 410}
@@ -310,7 +310,7 @@ def _send(url: str, headers: dict[str, str]) -> Any:
                 "GET",
                 url,
                 headers={"Accept-Encoding": "identity", "User-Agent": "geofeat", **headers},
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_SILENT_SECONDS),
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS),
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
@@ -339,7 +339,7 @@ def _refuse_other_content(response: Any) -> None:
     if response.status >= 400 and response.status != 416:
         raise AttemptError("", response.status, retry_after=response.headers.get("Retry-After", ""))
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in _WEB_PAGES and response.status != 416:
+    if kind in WEB_PAGES and response.status != 416:
         raise AttemptError(
             "what answers sends a web page, not the file: a proxy, a login page?",
             response.status,
