@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,14 +73,16 @@ class AlphaEarthIndex:
         self._bases: dict[str, tuple[str, str]] = {}
         self._mirrored: dict[str, bool] = {}
         self._years: tuple[int, ...] | None = None
+        self._lock = threading.Lock()
         self._anywhere: Footprints | None = None
 
     @property
     def years(self) -> tuple[int, ...]:
         """Years the index lists."""
-        if self._years is None:
-            self._years = tuple(np.unique(read_rows(self.path, None, "none").year).tolist())
-        return self._years
+        with self._lock:
+            if self._years is None:
+                self._years = tuple(np.unique(read_rows(self.path, None, "none").year).tolist())
+            return self._years
 
     def header(self, path: str) -> RasterHeader:
         """Header of one file."""
@@ -93,18 +96,17 @@ class AlphaEarthIndex:
 
     def layer(self, year: int) -> Layer | None:
         """Files of one year with their footprints; other years are not read where that can be."""
-        if year not in self._layers:
-            rows = read_rows(self.path, year, "polygons")
-            self._layers[year] = (
-                Layer(
-                    [self._place(path, f"row {i} of {year}") for i, path in enumerate(rows.path)],
-                    rows.zone,
-                    Footprints(rows.box, rows.polygon),
-                )
-                if rows.path
-                else None
-            )
-        return self._layers[year]
+        with self._lock:
+            if year not in self._layers:
+                self._layers[year] = self._read_layer(year)
+            return self._layers[year]
+
+    def _read_layer(self, year: int) -> Layer | None:
+        rows = read_rows(self.path, year, "polygons")
+        if not rows.path:
+            return None
+        paths = [self._place(path, f"row {i} of {year}") for i, path in enumerate(rows.path)]
+        return Layer(paths, rows.zone, Footprints(rows.box, rows.polygon))
 
     def covered_at_all(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
         """Whether the index lists a file for the points in any year."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -47,6 +48,7 @@ class IndexTable:
     def __init__(self, path: str):
         self.path = path
         self._remote = is_remote(path)
+        self._lock = threading.RLock()
 
     @cached_property
     def schema(self) -> Any:
@@ -89,9 +91,10 @@ class IndexTable:
 
     def unread_bytes(self, group: int, columns: Sequence[str]) -> int:
         """Bytes that `read_group` would bring; 0 for what is kept."""
-        if self._slice_path(["group", group, *columns]).is_file():
-            return 0
-        return sum(length for _, length in self._spans([group], columns))
+        with self._lock:
+            if self._slice_path(["group", group, *columns]).is_file():
+                return 0
+            return sum(length for _, length in self._spans([group], columns))
 
     @cached_property
     def _file(self) -> _RangedFile:
@@ -186,11 +189,12 @@ class IndexTable:
 
     def _slice(self, key: Any, fetch: Any) -> Any:
         """Slice from the cache folder, or fetched and put there."""
-        table = self._kept(key)
-        if table is None:
-            table = fetch()
-            self._keep(key, table)
-        return table
+        with self._lock:
+            table = self._kept(key)
+            if table is None:
+                table = fetch()
+                self._keep(key, table)
+            return table
 
     @cached_property
     def _stamp(self) -> RemoteStamp | None:
@@ -214,7 +218,7 @@ class IndexTable:
         return kept[-1] if kept else self._folder / f"none-{name}.parquet"
 
     def _told(self, key: Any) -> bytes:
-        return json.dumps([self.path, key]).encode()
+        return json.dumps([without_secrets(self.path), key]).encode()
 
     def _kept(self, key: Any) -> Any:
         """Sound slice of the cache folder, else None."""
@@ -247,7 +251,12 @@ class IndexTable:
             remove_stale(path.parent)
             told = {**(table.schema.metadata or {}), _MARK: self._told(key)}
             with writing_whole(path) as file:
-                pq.write_table(table.replace_schema_metadata(told), file, write_page_checksum=True)
+                pq.write_table(
+                    table.replace_schema_metadata(told),
+                    file,
+                    compression="zstd",
+                    write_page_checksum=True,
+                )
             current = path.name.partition("-")[0]
             for old in path.parent.glob("*.parquet"):
                 if not old.name.startswith(current):

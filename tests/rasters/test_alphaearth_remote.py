@@ -98,7 +98,7 @@ def test_the_public_indexes_are_built_in(server, annual, seam, seam_points, monk
     assert AlphaEarthSource.source_cooperative == home
     assert AlphaEarthSource.google_cloud == f"{GOOGLE}/aef_index.parquet"
     source = AlphaEarthSource()
-    assert repr(source) == "AlphaEarthSource(None)"
+    assert repr(source) == "AlphaEarthSource()"
     assert source.band_names[0] == "A00"
     assert server.requests == []
     monkeypatch.setattr(_alphaearth, "SOURCE_COOPERATIVE", f"{annual}/aef_index.parquet")

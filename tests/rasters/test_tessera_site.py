@@ -6,6 +6,7 @@ import io
 import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -381,7 +382,7 @@ def test_the_public_tree_is_built_in(server, tree, local, points, monkeypatch):
     assert TesseraSource.source_cooperative == "https://data.source.coop/tessera/tessera/npy"
     monkeypatch.setattr("geofeat.rasters._tessera.GEOTESSERA", tree)
     source = TesseraSource()
-    assert repr(source) == "TesseraSource(None)"
+    assert repr(source) == "TesseraSource()"
     assert server.requests == []
     values = sampler(source, year=2024).transform(points)
     assert_array_equal(values, sampler(TesseraSource(local.root), year=2024).transform(points))
@@ -399,6 +400,16 @@ def test_it_works_inside_a_running_event_loop(tree, local, points):
 
     expected = sampler(TesseraSource(local.root), year=2024).transform(points)
     assert_array_equal(asyncio.run(sample()), expected)
+
+
+def test_eight_threads_read_the_same_and_the_registry_once(server, tree, local, points):
+    task = sampler(TesseraSource(tree), year=2024)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: task.transform(points), range(8)))
+    expected = sampler(TesseraSource(local.root), year=2024).transform(points)
+    for values in found:
+        assert_array_equal(values, expected)
+    assert len(index_requests(server)) == 2  # of tiles and of landmasks
 
 
 def test_another_process_asks_for_nothing(server, tree, points, tmp_path):
