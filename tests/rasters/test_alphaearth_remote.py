@@ -80,6 +80,8 @@ def test_an_index_on_a_server_leads_to_the_files_it_names(server, annual, seam, 
         assert_array_equal(values, truth)
         assert_array_equal(info.reason == "ok", reasons == "ok")
         assert source.years == (2022, 2023)
+    by_address = sampler(f"{annual}/aef_index.parquet", year=year)  # a path picks its source
+    assert_array_equal(by_address.transform(seam_points), truth)
     found = info.file[info.reason == "ok"]
     assert found.astype(str).str.startswith(f"{BUCKET}/{year}/").all()
 
