@@ -109,6 +109,13 @@ def fetch_file(
     return path
 
 
+def kept_file(url: str) -> Path | None:
+    """Give the file that `fetch_file` has brought, if it is there and sound; nothing is fetched."""
+    address = resolve(url)
+    path = _place(address)
+    return path if _is_kept(path, address, None, None) else None
+
+
 def _place(address: Address) -> Path:
     """Where a file lies: in a folder of its address, under its own name."""
     name = unquote(urlsplit(address.url).path.rpartition("/")[2])

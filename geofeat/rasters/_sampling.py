@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from geofeat._columns import describe_rows
+from geofeat._downloads import without_secrets
 from geofeat._warnings import warn_caller
 from geofeat.exceptions import CoverageWarning, SourceError
 from geofeat.rasters._candidates import (
@@ -286,4 +287,5 @@ def describe_missing(layers: list[Sampled]) -> str | None:
 
 
 def _listed(paths: list[str]) -> str:
-    return ", ".join(paths[:_NAMED_FILES]) + (", ..." if len(paths) > _NAMED_FILES else "")
+    shown = [without_secrets(p) if "://" in p else p for p in paths[:_NAMED_FILES]]
+    return ", ".join(shown) + (", ..." if len(paths) > _NAMED_FILES else "")

@@ -33,7 +33,7 @@ class ImmutableSource:
         defaults = inspect.signature(type(self).__init__).parameters
         shown = []
         for position, (name, value) in enumerate(self._parameters().items()):
-            if position and value is defaults[name].default:
+            if value is defaults[name].default:
                 continue
             text = repr(value) if len(repr(value)) <= 80 else f"<{type(value).__name__}>"
             shown.append(text if position == 0 else f"{name}={text}")
