@@ -258,7 +258,7 @@ def _from_geometry(X: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:
     if points.crs.to_epsg() == 4326:
         return x, y
     _warn_degrees_in_metres(x, y, points.crs, owner)
-    lon, lat, lost = _to_geographic(x, y, points.crs)
+    lon, lat, lost = project_to_degrees(x, y, points.crs)
     if lost.any():
         warn_caller(
             f"{owner}: {describe_rows(lost)} lie where {points.crs.to_string()} is not defined; "
@@ -268,7 +268,7 @@ def _from_geometry(X: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:
     return np.where(lost, np.nan, lon), np.where(lost, np.nan, lat)
 
 
-def _to_geographic(x: np.ndarray, y: np.ndarray, crs: Any) -> tuple[Any, Any, np.ndarray]:
+def project_to_degrees(x: np.ndarray, y: np.ndarray, crs: Any) -> tuple[Any, Any, np.ndarray]:
     """Longitude, latitude and which given points have none.
 
     Far outside its domain a projection answers with infinities or with finite nonsense, which

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from geofeat.rasters._areas import Areas, Claims, reasons_of, share_out
 from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates, rows_per_task
 from geofeat.rasters._candidates import (
     NO_COVERAGE,
@@ -16,6 +17,7 @@ from geofeat.rasters._candidates import (
     reasons_before_search,
 )
 from geofeat.rasters._decoding import RULES, BandDecoder, band_decoder
+from geofeat.rasters._footprints import Footprints, grid_box
 from geofeat.rasters._projection import PixelGrid, containing_pixels, pixel_positions
 from geofeat.rasters._sink import PixelSink
 from geofeat.rasters._source_state import ImmutableSource
@@ -134,6 +136,21 @@ class ArraySource(ImmutableSource):
         nothing = np.full(lon.size, -1)
         return Candidates(
             point[kept], file[kept], row[kept], col[kept], reason, layers, [], nothing
+        )
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in degrees that lie in the array; see `Areas`."""
+        grid, layers = self._grid(), self._layers()
+        shape, _, region = Footprints(np.array([grid_box(grid)])).meeting(polygons)
+        file = np.full(shape.size, -1)
+        for i, layer in enumerate(layers):
+            file[year[shape] == layer.year] = i
+        kept = file >= 0
+        claims = Claims.cut(polygons, shape[kept], file[kept], region[kept])
+        reason = reasons_of(polygons)
+        reason[shape[~kept]] = NO_YEAR
+        return share_out(
+            polygons, claims, layers, reason, declared=False, grid_of=lambda layer: grid
         )
 
     def reader(self, found: Candidates, bands: np.ndarray) -> _ArrayReader:

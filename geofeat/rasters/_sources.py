@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 if TYPE_CHECKING:
+    from geofeat.rasters._areas import Areas
     from geofeat.rasters._blocks import BlockWindow
     from geofeat.rasters._candidates import Candidates
     from geofeat.rasters._sink import PixelSink
@@ -69,6 +70,14 @@ class Source(Protocol):
 
     def locate(self, lon: np.ndarray, lat: np.ndarray, year: np.ndarray) -> Candidates:
         """Pixels that may serve points, from degrees and the year each asks for."""
+        ...
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in each file; needed only where polygons are sampled.
+
+        ``polygons`` is an object array of shapely polygons in degrees, longitudes in [-180, 180],
+        None where one is missing; ``year`` the year that each asks for.
+        """
         ...
 
     def reader(self, found: Candidates, bands: np.ndarray) -> PixelReader:
