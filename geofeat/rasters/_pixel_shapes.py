@@ -102,6 +102,8 @@ def _projected(shapes: np.ndarray, crs: str) -> np.ndarray:
     import shapely
     from pyproj import CRS
 
+    if CRS.from_user_input(crs).to_epsg() == 4326:
+        return shapes
     fine = shapely.segmentize(shapes, SEGMENT_DEGREES)
     lon, lat = shapely.get_coordinates(fine).T
     x, y = project(lon, lat, crs)

@@ -41,24 +41,52 @@ def read_polygons(X: Any, owner: str) -> np.ndarray:
     shapes = shapely.force_2d(np.asarray(_polygons_of(X, owner).array, dtype=object))
     shapes[shapely.is_missing(shapes) | shapely.is_empty(shapes)] = None
     shapes = _without_bad_numbers(shapes, owner)
-    invalid = ~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)
-    area = shapely.area(shapes[invalid])
-    shapes[invalid] = [repaired(shape) for shape in shapes[invalid]]
     crs = X.geometry.crs
     if crs.is_projected:
+        shapes = _repaired_with_word(shapes, owner)
         metres = crs.axis_info[0].unit_conversion_factor
         shapes = shapely.segmentize(shapes, _SEGMENT_METRES / metres)
     shapes = _in_degrees(shapes, crs, owner)
-    invalid[invalid] = (shapely.area(shapes[invalid]) > 0) | (area > 0)
-    if invalid.any():
-        first = int(np.flatnonzero(invalid)[0])
-        why = shapely.is_valid_reason(X.geometry.iloc[first])
+    west, _, east, _ = shapely.bounds(shapes).T
+    with np.errstate(invalid="ignore"):
+        across = np.flatnonzero((east - west > 180) | (west < -180) | (east > 180))
+    for i in across:
+        shapes[i] = _unwound(shapes[i], f"row {i} of {owner}'s X")
+    if crs.is_projected:  # rounding may have spoiled them again
+        broken = _invalid(shapes)
+        shapes[broken] = [repaired(shape) for shape in shapes[broken]]
+    else:
+        shapes = _repaired_with_word(shapes, owner)
+    for i in across:
+        shapes[i] = _cut_at_antimeridian(shapes[i])
+    return shapes
+
+
+def _repaired_with_word(shapes: np.ndarray, owner: str) -> np.ndarray:
+    """Repair what is invalid, with one warning unless it has no area."""
+    import shapely
+
+    shapes = shapes.copy()
+    broken = np.flatnonzero(_invalid(shapes))
+    why = shapely.is_valid_reason(shapes[broken])
+    shapes[broken] = [repaired(shape) for shape in shapes[broken]]
+    told = shapely.area(shapes[broken]) > 0
+    if told.any():
+        rows = np.zeros(shapes.size, dtype=bool)
+        rows[broken[told]] = True
         warn_caller(
-            f"{owner}: {describe_rows(invalid)} hold invalid polygons, row {first} for one: {why}. "
-            "They are read as shapely.make_valid repairs them.",
+            f"{owner}: {describe_rows(rows)} hold invalid polygons, row {broken[told][0]} for one: "
+            f"{why[told][0]}. They are read as shapely.make_valid repairs them.",
             CoordinateWarning,
         )
     return shapes
+
+
+def _invalid(shapes: np.ndarray) -> np.ndarray:
+    import shapely
+
+    invalid: np.ndarray = ~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)
+    return invalid
 
 
 def polygon_bounds(polygons: np.ndarray) -> np.ndarray:
@@ -150,16 +178,8 @@ def _in_degrees(shapes: np.ndarray, crs: Any, owner: str) -> np.ndarray:
         kept = ~rows[row]
         shapes[rows] = None
         lon, lat = lon[kept], lat[kept]
-    shapes = shapely.set_coordinates(shapes.copy(), np.column_stack([lon, lat]))
-    west, _, east, _ = shapely.bounds(shapes).T
-    with np.errstate(invalid="ignore"):
-        across = np.flatnonzero((east - west > 180) | (west < -180) | (east > 180))
-    for i in across:
-        shapes[i] = _cut_at_antimeridian(shapes[i], f"row {i} of {owner}'s X")
-    broken = np.flatnonzero(~shapely.is_valid(shapes) & ~shapely.is_missing(shapes))
-    for i in broken:  # rounding, mostly
-        shapes[i] = repaired(shapes[i])
-    return shapes
+    degrees: np.ndarray = shapely.set_coordinates(shapes.copy(), np.column_stack([lon, lat]))
+    return degrees
 
 
 def _columns(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,27 +190,17 @@ def _columns(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return numbers.T, row
 
 
-def _cut_at_antimeridian(shape: Any, what: str) -> Any:
-    """Geometry with every part moved into [-180, 180]."""
+def _unwound(shape: Any, what: str) -> Any:
+    """Let longitudes go on beyond 180 instead of jumping to -180."""
     import shapely
-    from shapely import affinity
 
-    pieces = []
-    for part in shapely.get_parts(shape):
-        whole = _unwound(part, what) if part.geom_type == "Polygon" else part
-        west, _, east, _ = whole.bounds
-        for turn in range(int((west + 180) // 360), int((east + 180) // 360) + 1):
-            moved = affinity.translate(whole, xoff=-360.0 * turn)
-            piece = shapely.intersection(moved, shapely.box(-180, -90, 180, 90))
-            if whole.area == 0 or piece.area > 0:
-                pieces.append(piece)
-    if len(pieces) == 1:
-        return pieces[0]
-    return repaired(shapely.union_all(pieces))
+    parts = shapely.get_parts(shape)
+    if not all(part.geom_type == "Polygon" for part in parts):
+        return shape
+    return shapely.multipolygons([_unwound_polygon(part, what) for part in parts])
 
 
-def _unwound(polygon: Any, what: str) -> Any:
-    """Let longitudes go on beyond 180 instead of jumping to -180, and make the polygon valid."""
+def _unwound_polygon(polygon: Any, what: str) -> Any:
     import shapely
 
     shell = _unwound_ring(np.asarray(polygon.exterior.coords), polar=True, what=what)
@@ -201,7 +211,23 @@ def _unwound(polygon: Any, what: str) -> Any:
         shift = middle - (hole[:, 0].min() + hole[:, 0].max()) / 2
         hole[:, 0] += 360.0 * np.round(shift / 360.0)
         holes.append(hole)
-    return repaired(shapely.Polygon(shell, holes))
+    return shapely.Polygon(shell, holes)
+
+
+def _cut_at_antimeridian(shape: Any) -> Any:
+    """Geometry with every part moved into [-180, 180]."""
+    import shapely
+    from shapely import affinity
+
+    pieces = []
+    for part in shapely.get_parts(shape):
+        west, _, east, _ = part.bounds
+        for turn in range(int((west + 180) // 360), int((east + 180) // 360) + 1):
+            moved = affinity.translate(part, xoff=-360.0 * turn)
+            piece = shapely.intersection(moved, shapely.box(-180, -90, 180, 90))
+            if part.area == 0 or piece.area > 0:
+                pieces.append(piece)
+    return repaired(shapely.union_all(pieces))
 
 
 def _unwound_ring(ring: np.ndarray, *, polar: bool, what: str) -> np.ndarray:
