@@ -83,13 +83,23 @@ def intersections(shapes: np.ndarray, regions: np.ndarray) -> np.ndarray:
     """Areas that pairs of shapes and regions share, None without any."""
     import shapely
 
-    shapely.prepare(shapes)
-    shapely.prepare(regions)
+    _prepare_repeated(shapes)
+    _prepare_repeated(regions)
     whole = shapely.covers(shapes, regions)
     part = np.where(whole, regions, shapes)
     cut = ~whole & ~shapely.covers(regions, shapes)
     part[cut] = areas_only(shapely.intersection(shapes[cut], regions[cut]))
     return part
+
+
+def _prepare_repeated(shapes: np.ndarray) -> None:
+    """Prepare shapes that are asked several times; a prepared one takes kilobytes."""
+    import shapely
+
+    _, first, count = np.unique(
+        [id(shape) for shape in shapes], return_index=True, return_counts=True
+    )
+    shapely.prepare(shapes[first[count > 4]])
 
 
 def ground_area(shapes: np.ndarray) -> np.ndarray:

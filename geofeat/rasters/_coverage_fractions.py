@@ -85,7 +85,7 @@ def _views() -> tuple[Any, Any]:
     from exactextract.raster import RasterSource
 
     class UnitCells(RasterSource):
-        """A raster of unit pixels that holds no numbers: one zero seen everywhere."""
+        """A raster of unit pixels that holds zeros, made as they are asked for."""
 
         def __init__(self, window: PixelWindow):
             super().__init__()
@@ -105,7 +105,7 @@ def _views() -> tuple[Any, Any]:
             return None
 
         def read_window(self, x0: int, y0: int, nx: int, ny: int) -> np.ndarray:
-            return np.broadcast_to(np.zeros(1, dtype=np.int8), (ny, nx))
+            return np.zeros((ny, nx), dtype=np.int8)
 
     class Polygon(Feature):
         def __init__(self, wkb: bytes):

@@ -96,8 +96,8 @@ class Footprints:
         shape, part = self._tree.query(shapes, predicate="intersects")
         order = np.lexsort((part, owners[part], shape))
         shape, part = shape[order], part[order]
-        region = shapely.box(*boxes[part].T) if polygons is None else polygons[part]
-        return shape, owners[part], region
+        regions = shapely.box(*boxes.T) if polygons is None else polygons
+        return shape, owners[part], regions[part]
 
     def _pairs(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (point, part), each once."""
