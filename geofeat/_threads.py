@@ -59,13 +59,14 @@ def run_slabs(work: Callable[[int, int], Any], n_rows: int, rows_per_slab: int) 
     run_tasks(lambda start: work(start, min(start + rows_per_slab, n_rows)), starts)
 
 
-def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any]) -> None:
+def run_tasks(work: Callable[[Any], Any], tasks: Iterable[Any], *, at_once: int = 1) -> None:
     """Call ``work(task)`` for every task, in the calling thread and in threads made for this call.
 
-    The first error stops what has not begun and is raised; Ctrl-C does the same.
+    The first error stops what has not begun and is raised; Ctrl-C does the same. ``at_once`` asks
+    for more threads than there are cores, for work that mostly waits.
     """
     pending = deque(tasks)
-    threads = min(usable_threads(), len(pending))
+    threads = min(max(usable_threads(), at_once), len(pending))
     if threads <= 1:
         for task in pending:
             work(task)

@@ -76,6 +76,8 @@ class AlphaEarthSource(ImmutableSource):
         "DeepMind."
     )
     overlap = "first"
+    # Beyond their footprint, rasters reach into the next zone with numbers that do not count.
+    uses_overhang = False
 
     def __init__(
         self,

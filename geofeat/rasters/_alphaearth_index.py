@@ -14,7 +14,7 @@ from geofeat.exceptions import CorruptFileError, LimitError, SourceError, Unsafe
 from geofeat.rasters._catalogue import Layer
 from geofeat.rasters._footprints import Footprints
 from geofeat.rasters._header import RasterHeader, read_header
-from geofeat.rasters._raster_files import is_remote, local_path
+from geofeat.rasters._raster_files import is_elsewhere, local_path
 
 _BOX = ("wgs84_west", "wgs84_south", "wgs84_east", "wgs84_north")
 _GEOMETRY = ("geom", "geometry", "WKT")
@@ -138,7 +138,7 @@ class AlphaEarthIndex:
                 base, name = folder, path.removeprefix(prefix).lstrip("/")
                 break
         else:
-            if is_remote(path):
+            if is_elsewhere(path):
                 name = "/".join(path.split("://")[-1].strip("/").split("/")[-3:])
             elif (
                 Path(path).is_absolute() and self._absolute_allowed and ".." not in Path(path).parts

@@ -257,7 +257,7 @@ def _cut_polygon(polygon: Any) -> list[Any]:
 
     west, _, east, _ = polygon.bounds
     if east - west > 180 and west >= -180 and east <= 180:  # written with jumping longitudes
-        polygon = shapely.transform(polygon, _in_eastern_turn)
+        polygon = shapely.transform(polygon, in_eastern_turn)
     parts = []
     for turn in (-360, 0, 360):
         moved = affinity.translate(polygon, xoff=turn)
@@ -267,7 +267,7 @@ def _cut_polygon(polygon: Any) -> list[Any]:
     return parts
 
 
-def _in_eastern_turn(lonlat: np.ndarray) -> np.ndarray:
+def in_eastern_turn(lonlat: np.ndarray) -> np.ndarray:
     """Longitudes of shape (n, 2) coordinates moved to [0, 360)."""
     lon = np.where(lonlat[:, 0] < 0, lonlat[:, 0] + 360, lonlat[:, 0])
     return np.column_stack([lon, lonlat[:, 1]])

@@ -35,6 +35,22 @@ def is_geographic(crs: str) -> bool:
     return bool(CRS.from_user_input(crs).is_geographic)
 
 
+@lru_cache(maxsize=256)
+def metres_per_unit(crs: str) -> float | None:
+    """Metres of one unit of a projected CRS; None for one that counts degrees."""
+    from pyproj import CRS
+
+    if is_geographic(crs):
+        return None
+    return float(CRS.from_user_input(crs).axis_info[0].unit_conversion_factor)
+
+
+def to_degrees(x: np.ndarray, y: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarray]:
+    """Longitude and latitude of places in ``crs``; infinite where there are none."""
+    lon, lat = _transformer(crs).transform(x, y, direction="INVERSE")
+    return np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
+
+
 def project(lon: np.ndarray, lat: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates in ``crs``, x to the east first; infinite where it is not defined."""
     x, y = _transformer(crs).transform(lon, lat)

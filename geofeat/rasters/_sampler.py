@@ -13,16 +13,16 @@ from geofeat._base import LocationTransformer
 from geofeat._memory import refuse_beyond_memory
 from geofeat._sklearn import Interval, StrOptions, _fit_context, move_to
 from geofeat._threads import run_slabs
-from geofeat._warnings import warn_caller
-from geofeat.exceptions import CoverageWarning, SourceError
 from geofeat.kernels._gather import scale_to_unit_length
 from geofeat.rasters._candidates import OK
+from geofeat.rasters._neighbourhoods import Neighbourhood
 from geofeat.rasters._sampling import (
     Sampled,
+    band_positions,
     count_layer,
-    describe_missing,
     info_frame,
     sample_layer,
+    tell_missing,
 )
 from geofeat.rasters._sources import Source, open_source
 from geofeat.rasters._years import asked_years, listed_years
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 class EmbeddingRasterSampler(LocationTransformer):
     """Precomputed Earth embeddings at points: AlphaEarth, TESSERA or any raster like them.
 
-    Each point gets the vector of the pixel that contains it. Points may lie in any number of
-    files, zones and years and come in any order; each block of a file is decoded once. Rows keep
-    their order, a row without a value is NaN throughout.
+    Each point gets the vector of the pixel that contains it, or one made of the pixels around it.
+    Points may lie in any number of files, zones and years and come in any order; each block of a
+    file is decoded once. Rows keep their order, a row without a value is NaN throughout.
 
     Parameters
     ----------
@@ -57,10 +57,22 @@ class EmbeddingRasterSampler(LocationTransformer):
         told by `sample`.
     bands : list of str or int, default=None
         Names or positions of the bands to read, and their order; only these are read. None: all.
-    method : {"nearest"}, default="nearest"
-        "nearest" takes the pixel that contains the point.
+    method : {"nearest", "bilinear"}, default="nearest"
+        "nearest" takes the pixel that contains the point. "bilinear" weights the decoded vectors
+        of the four pixel centres around it; missing ones are left out, the other weights grow.
+    window : int, default=None
+        Take a square of so many pixels around the pixel of the point, an odd number.
+    radius : float, default=None
+        Take the pixels whose centre lies within so many metres of the point, and its own.
+    statistic : {"mean", "std", "median"}, default="mean"
+        What is made of the valid pixels of ``window`` or ``radius``, band by band; "std" is that
+        of the pixels themselves, without a correction for few.
+    min_valid : float, default=0.0
+        Least share of valid pixels, those beyond the data counting as missing; one at least.
+    strict : bool, default=False
+        Whether a point is missing where its own pixel is, whatever lies around it.
     normalize : {None, "l2"}, default=None
-        "l2" scales each vector (of the bands read) to length 1.
+        "l2" scales each vector (of the bands read) to length 1, after any averaging.
     missing : {"any", "all"}, default="any"
         Whether one missing band, or only all of them, make a missing vector.
     on_missing : {"warn", "nan", "raise"} or float, default="warn"
@@ -119,7 +131,12 @@ class EmbeddingRasterSampler(LocationTransformer):
         "lag": [Integral],
         "fallback": [None, StrOptions({"nearest"})],
         "bands": [None, "array-like"],
-        "method": [StrOptions({"nearest"})],
+        "method": [StrOptions({"nearest", "bilinear"})],
+        "window": [None, Interval(Integral, 1, None, closed="left")],
+        "radius": [None, Interval(Real, 0, None, closed="neither")],
+        "statistic": [StrOptions({"mean", "std", "median"})],
+        "min_valid": [Interval(Real, 0, 1, closed="both")],
+        "strict": ["boolean"],
         "normalize": [None, StrOptions({"l2"})],
         "missing": [StrOptions({"any", "all"})],
         "on_missing": [
@@ -129,7 +146,7 @@ class EmbeddingRasterSampler(LocationTransformer):
         "progress": ["boolean", None],
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - an estimator lists all its parameters
         self,
         source: Any,
         *,
@@ -137,7 +154,12 @@ class EmbeddingRasterSampler(LocationTransformer):
         lag: int = 0,
         fallback: Literal["nearest"] | None = None,
         bands: Any = None,
-        method: Literal["nearest"] = "nearest",
+        method: Literal["nearest", "bilinear"] = "nearest",
+        window: int | None = None,
+        radius: float | None = None,
+        statistic: Literal["mean", "std", "median"] = "mean",
+        min_valid: float = 0.0,
+        strict: bool = False,
         normalize: Literal["l2"] | None = None,
         missing: Literal["any", "all"] = "any",
         on_missing: Literal["warn", "nan", "raise"] | float = "warn",
@@ -149,6 +171,11 @@ class EmbeddingRasterSampler(LocationTransformer):
         self.fallback = fallback
         self.bands = bands
         self.method = method
+        self.window = window
+        self.radius = radius
+        self.statistic = statistic
+        self.min_valid = min_valid
+        self.strict = strict
         self.normalize = normalize
         self.missing = missing
         self.on_missing = on_missing
@@ -171,7 +198,8 @@ class EmbeddingRasterSampler(LocationTransformer):
             The sampler itself.
         """
         source = open_source(self.source)
-        n_features_out = len(self._band_positions(source)) * len(self._suffixes())
+        n_features_out = len(band_positions(self.bands, source)) * len(self._suffixes())
+        self._around()
         super().fit(X)
         self.source_, self._source_given = source, self.source
         self.n_features_out_ = n_features_out
@@ -191,7 +219,7 @@ class EmbeddingRasterSampler(LocationTransformer):
             NaN in rows without a value, unless ``on_missing`` says otherwise.
         """
         values, layers = self._sample(X)
-        self._tell_missing(layers)
+        self._tell(layers)
         return values
 
     @overload
@@ -225,7 +253,7 @@ class EmbeddingRasterSampler(LocationTransformer):
             name, but beyond the raster); bad_coordinate.
         """
         values, layers = self._sample(X)
-        self._tell_missing(layers)
+        self._tell(layers)
         if not return_info:
             return values
         import pandas as pd
@@ -259,7 +287,7 @@ class EmbeddingRasterSampler(LocationTransformer):
 
         source = self._open()
         lon, lat = self._read_points(X)
-        bands = self._band_positions(source)
+        bands = band_positions(self.bands, source)
         if self.year is None and not self.lag and source.years:
             asked, fallback = list(source.years), None  # what each year has of its own
         else:
@@ -267,7 +295,7 @@ class EmbeddingRasterSampler(LocationTransformer):
         records = [
             record
             for year in asked_years(asked, X, lon.size, source.years, self.lag)
-            for record in count_layer(source, lon, lat, year, bands, fallback)
+            for record in count_layer(source, lon, lat, year, bands, fallback, self._around())
         ]
         report = pd.DataFrame.from_records(records).set_index("year")
         return report.rename(index={-1: pd.NA}) if (report.index < 0).any() else report
@@ -298,7 +326,7 @@ class EmbeddingRasterSampler(LocationTransformer):
         source = self._open()
         lon, lat = self._read_points(X)
         years = asked_years(self.year, X, lon.size, source.years, self.lag)
-        bands = self._band_positions(source)
+        bands = band_positions(self.bands, source)
         width = bands.size * len(years)
         if chunk_rows is None:
             chunk_rows = max(1, 2**26 // (4 * width))
@@ -310,10 +338,10 @@ class EmbeddingRasterSampler(LocationTransformer):
             parts = [year[rows] for year in years]
             layers = self._fill(source, lon[rows], lat[rows], parts, bands, block)
             if self.on_missing == "raise":
-                self._tell_missing(layers)
+                self._tell(layers)
             told.append([layer.without_places() for layer in layers])
             yield rows, block
-        self._tell_missing([Sampled.joined(layer) for layer in zip(*told, strict=True)])
+        self._tell([Sampled.joined(layer) for layer in zip(*told, strict=True)])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -328,7 +356,7 @@ class EmbeddingRasterSampler(LocationTransformer):
     def _feature_names(self) -> list[str]:
         source = self._open()
         names = source.band_names
-        chosen = [names[i] for i in self._band_positions(source)]
+        chosen = [names[i] for i in band_positions(self.bands, source)]
         return [f"{name}{suffix}" for suffix in self._suffixes() for name in chosen]
 
     def _suffixes(self) -> list[str]:
@@ -343,26 +371,13 @@ class EmbeddingRasterSampler(LocationTransformer):
             return self.source_
         return open_source(self.source)
 
-    def _band_positions(self, source: Source) -> np.ndarray:
-        """Positions of the bands asked for, int64."""
-        names = list(source.band_names)
-        if self.bands is None:
-            return np.arange(len(names))
-        positions = []
-        for band in self.bands:
-            if isinstance(band, str):
-                if band not in names:
-                    raise ValueError(f"the source has no band {band!r}, its bands are {names}")
-                positions.append(names.index(band))
-            elif isinstance(band, int | np.integer) and 0 <= band < len(names):
-                positions.append(int(band))
-            else:
-                raise ValueError(
-                    f"bands must be names or positions from 0 to {len(names) - 1}, got {band!r}"
-                )
-        if not positions or len(set(positions)) < len(positions):
-            raise ValueError(f"bands must name at least one band and none twice, got {self.bands}")
-        return np.array(positions)
+    def _tell(self, layers: list[Sampled]) -> None:
+        tell_missing(layers, self.source, self.on_missing, type(self).__name__)
+
+    def _around(self) -> Neighbourhood | None:
+        return Neighbourhood.asked(
+            self.method, self.window, self.radius, self.statistic, self.min_valid, self.strict
+        )
 
     def _read_points(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Longitude in [-180, 180) and latitude as float64 NumPy arrays."""
@@ -375,7 +390,7 @@ class EmbeddingRasterSampler(LocationTransformer):
         source = self._open()
         lon, lat = self._read_points(X)
         years = asked_years(self.year, X, lon.size, source.years, self.lag)
-        bands = self._band_positions(source)
+        bands = band_positions(self.bands, source)
         width = bands.size * len(years)
         refuse_beyond_memory(lon.size, width, np.dtype(np.float32), type(self).__name__)
         values = np.empty((lon.size, width), dtype=np.float32)
@@ -404,6 +419,7 @@ class EmbeddingRasterSampler(LocationTransformer):
                 block,
                 missing=self.missing,
                 fallback=self.fallback,
+                around=self._around(),
                 progress=self.progress,
             )
             if self.normalize == "l2":
@@ -415,27 +431,6 @@ class EmbeddingRasterSampler(LocationTransformer):
             layers.append(layer)
         return layers
 
-    def _tell_missing(self, layers: list[Sampled]) -> None:
-        """Warn or raise about rows that the source has no value for."""
-        message = describe_missing(layers)
-        if message is None:
-            return
-        alarming = any(layer.absent or layer.beyond_limit for layer in layers)
-        if self.on_missing == "raise":
-            raise SourceError(_name_of(self.source), message)
-        if self.on_missing == "warn" or alarming:
-            becomes = "NaN" if isinstance(self.on_missing, str) else f"{self.on_missing:g}"
-            warn_caller(
-                f"{type(self).__name__}: {message}. Rows without a value become {becomes}; "
-                "sample(X, return_info=True) tells the reason of each.",
-                CoverageWarning,
-            )
-
 
 def _unit_length_of(block: np.ndarray) -> Any:
     return lambda start, stop: scale_to_unit_length(block[start:stop])
-
-
-def _name_of(source: Any) -> str:
-    text = repr(source)
-    return text if len(text) <= 120 else type(source).__name__

@@ -72,16 +72,20 @@ class Source(Protocol):
         """Pixels that may serve points, from degrees and the year each asks for."""
         ...
 
+    def reader(self, found: Candidates, bands: np.ndarray) -> PixelReader:
+        """Reader of the bands at the given positions."""
+        ...
+
+
+class ArealSource(Source, Protocol):
+    """A source that polygons can be sampled from."""
+
     def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
-        """Parts of polygons in each file; needed only where polygons are sampled.
+        """Parts of polygons in each file.
 
         ``polygons`` is an object array of shapely polygons in degrees, longitudes in [-180, 180],
         None where one is missing; ``year`` the year that each asks for.
         """
-        ...
-
-    def reader(self, found: Candidates, bands: np.ndarray) -> PixelReader:
-        """Reader of the bands at the given positions."""
         ...
 
 
@@ -90,10 +94,11 @@ def open_source(source: Any) -> Source:
 
     Parameters
     ----------
-    source : Source, xarray.DataArray, path-like, or list of paths
-        A source is returned as it is. An array becomes an `ArraySource`. A folder of TESSERA tiles
-        becomes a `TesseraSource`, an index file or AlphaEarth rasters an `AlphaEarthSource`, other
-        rasters a `RasterSource`.
+    source : Source, xarray.DataArray or Dataset, path-like, or list of paths
+        A source is returned as it is. An array becomes an `ArraySource`. A Zarr store becomes a
+        `ZarrSource`, a Parquet file with a column of lists of numbers an `EmbeddingTableSource` of
+        its footprints, a folder of TESSERA tiles a `TesseraSource`, an index file or AlphaEarth
+        rasters an `AlphaEarthSource`, other rasters a `RasterSource`.
 
     Returns
     -------
@@ -107,12 +112,8 @@ def open_source(source: Any) -> Source:
         found: Source = source
         return found
     xarray = sys.modules.get("xarray")
-    if xarray is not None and isinstance(source, xarray.DataArray):
+    if xarray is not None and isinstance(source, xarray.DataArray | xarray.Dataset):
         return ArraySource(source)
-    if xarray is not None and isinstance(source, xarray.Dataset):
-        raise TypeError(
-            "source is an xarray.Dataset: pass one of its arrays, or dataset.to_dataarray('band')."
-        )
     if isinstance(source, str | os.PathLike):
         return _source_at(os.fspath(source))
     if isinstance(source, list | tuple) and all(isinstance(p, str | os.PathLike) for p in source):
@@ -128,9 +129,17 @@ def open_source(source: Any) -> Source:
 def _source_at(path: str) -> Source:
     from geofeat.rasters._alphaearth import AlphaEarthSource
     from geofeat.rasters._alphaearth_index import INDEX_SUFFIXES
+    from geofeat.rasters._table_files import looks_like_table
+    from geofeat.rasters._table_source import EmbeddingTableSource
     from geofeat.rasters._tessera import TesseraSource
     from geofeat.rasters._tessera_folder import looks_like_tessera
+    from geofeat.rasters._zarr_source import PUBLIC_STORES, ZarrSource
+    from geofeat.rasters._zarr_store import looks_like_zarr
 
+    if path in PUBLIC_STORES or looks_like_zarr(path):
+        return ZarrSource(path)
+    if looks_like_table(path):
+        return EmbeddingTableSource(path)
     if Path(path).suffix.lower() in INDEX_SUFFIXES:
         return AlphaEarthSource(path)
     if Path(path).is_dir() and looks_like_tessera(path):

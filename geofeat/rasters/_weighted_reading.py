@@ -120,7 +120,7 @@ def read_weighted(
                 bar.update(window.blocks)
 
         with bar:
-            run_tasks(work, enumerate(windows))
+            run_tasks(work, enumerate(windows), at_once=getattr(reader, "in_flight", 1))
     asked = np.bincount(groups.group, weights=groups.weight, minlength=n_groups)
     return Moments(
         sums.total,

@@ -10,7 +10,7 @@ from geofeat._progress import progress_bar
 from geofeat.rasters._areas import Areas, representative_points
 from geofeat.rasters._candidates import NO_COVERAGE, NO_LAYER_YEAR, NO_YEAR, NODATA, OK, WATER
 from geofeat.rasters._coverage_fractions import require_exactextract
-from geofeat.rasters._sampling import Sampled, sample_layer
+from geofeat.rasters._sampling import PixelCounts, Sampled, sample_layer
 from geofeat.rasters._sources import Source
 from geofeat.rasters._weighted_reading import Moments, PixelGroups, read_weighted
 from geofeat.rasters._zonal_pieces import cut_into_pieces, pixels_of_pieces
@@ -32,20 +32,6 @@ class Zonal(NamedTuple):
     normalize: str | None = None
     min_valid: float = 0.0
     missing: str = "any"
-
-
-class ZonalSampled(NamedTuple):
-    """What became of n polygons in one layer.
-
-    ``sampled`` has the file of polygons that lie in one file only, and no row and column.
-    ``pixels`` int64 and ``weight`` float64 count the pixels with data and sum their weights;
-    ``valid`` float64 is the share of the polygon's area with data. All of shape (n,).
-    """
-
-    sampled: Sampled
-    pixels: np.ndarray
-    weight: np.ndarray
-    valid: np.ndarray
 
 
 class _Sums:
@@ -78,7 +64,7 @@ def sample_zones(
     *,
     fallback: str | None = None,
     progress: bool | None = False,
-) -> ZonalSampled:
+) -> Sampled:
     """Fill rows of ``out``, float32 of shape (n, bands), with statistics of polygons.
 
     Parameters
@@ -98,6 +84,52 @@ def sample_zones(
         What is asked.
     fallback, progress : as of the sampler
     """
+    areas, used, flat = locate_zones(source, polygons, year, fallback)
+    out[:] = np.nan
+    sums = _read(source, areas, bands, out, zonal, progress)
+    reason, valid = _verdicts(areas, sums, zonal.min_valid)
+    out[reason != OK] = np.nan
+    nowhere = np.full(polygons.size, -1)
+    found = Sampled(
+        reason,
+        used,
+        _only_file(areas),
+        nowhere,
+        nowhere,
+        [record.path for record in areas.files] + areas.absent,
+        areas.absent,
+        list(sums.beyond_limit.items()),
+        counts=PixelCounts(sums.pixels, sums.weight, valid),
+    )
+    tiny = np.flatnonzero(flat | ((areas.reason == OK) & (sums.asked == 0)))
+    if not tiny.size:
+        return found
+    lon, lat = representative_points(polygons[tiny])
+    rows = np.empty((lon.size, bands.size), dtype=np.float32)
+    points = sample_layer(
+        source, lon, lat, year[tiny], bands, rows, missing=zonal.missing, fallback=fallback
+    )
+    served = points.reason == OK
+    values = rows[served].astype(np.float64)
+    out[tiny] = np.nan
+    out[tiny[served]] = _statistics(values, values**2, np.ones_like(values), zonal)
+    return _with_points(found, points, tiny)
+
+
+def locate_zones(
+    source: Any, polygons: np.ndarray, year: np.ndarray, fallback: str | None
+) -> tuple[Areas, np.ndarray, np.ndarray]:
+    """Find where polygons lie.
+
+    Returns
+    -------
+    areas : Areas
+        Of polygons that have an area.
+    year : int64 array of shape (n,)
+        Year each is served from: with a fallback, the nearest one.
+    flat : bool array of shape (n,)
+        Polygons that have none.
+    """
     require_exactextract()
     if not hasattr(type(source), "areas"):
         raise TypeError(
@@ -107,50 +139,9 @@ def sample_zones(
     flat = np.array([shape is not None and shape.area == 0 for shape in polygons], dtype=bool)
     areal = polygons.copy()
     areal[flat] = None
-    areas, used = _locate(source, areal, year, fallback)
-    out[:] = np.nan
-    sums = _read(source, areas, bands, out, zonal, progress)
-    reason, valid = _verdicts(areas, sums, zonal.min_valid)
-    out[reason != OK] = np.nan
-    file = _only_file(areas)
-    found = ZonalSampled(
-        Sampled(
-            reason,
-            used,
-            file,
-            np.full(polygons.size, -1),
-            np.full(polygons.size, -1),
-            [record.path for record in areas.files] + areas.absent,
-            areas.absent,
-            list(sums.beyond_limit.items()),
-        ),
-        sums.pixels,
-        sums.weight,
-        valid,
-    )
-    tiny = flat | ((areas.reason == OK) & (sums.asked == 0))
-    if not tiny.any():
-        return found
-    lon, lat = representative_points(polygons[tiny])
-    rows = np.empty((lon.size, bands.size), dtype=np.float32)
-    points = sample_layer(
-        source, lon, lat, year[tiny], bands, rows, missing=zonal.missing, fallback=fallback
-    )
-    served = points.reason == OK
-    into = np.flatnonzero(tiny)
-    values = rows[served].astype(np.float64)
-    out[into] = np.nan
-    out[into[served]] = _statistics(values, values**2, np.ones_like(values), zonal)
-    return _with_points(found, points, into)
-
-
-def _locate(
-    source: Any, polygons: np.ndarray, year: np.ndarray, fallback: str | None
-) -> tuple[Areas, np.ndarray]:
-    """Areas, and the year each polygon is served from: with a fallback, the nearest one."""
-    found = source.areas(polygons, year)
+    found = source.areas(areal, year)
     if fallback is None or not source.years:
-        return found, year
+        return found, year, flat
     waiting = np.flatnonzero((found.reason == NO_YEAR) & (year != NO_LAYER_YEAR))
     used = year.copy()
     available = np.array(source.years)
@@ -159,12 +150,12 @@ def _locate(
             break
         distance = np.abs(available[None] - year[waiting, None])
         nearest = available[np.argsort(distance, axis=1, kind="stable")[:, rank]]
-        reason = source.areas(polygons[waiting], nearest).reason
+        reason = source.areas(areal[waiting], nearest).reason
         used[waiting[reason == OK]] = nearest[reason == OK]
         waiting = waiting[reason != OK]
     if (used != year).any():
-        found = source.areas(polygons, used)
-    return found, used
+        found = source.areas(areal, used)
+    return found, used, flat
 
 
 def _read(
@@ -263,22 +254,21 @@ def _only_file(areas: Areas) -> np.ndarray:
     return absent
 
 
-def _with_points(found: ZonalSampled, points: Sampled, into: np.ndarray) -> ZonalSampled:
+def _with_points(found: Sampled, points: Sampled, into: np.ndarray) -> Sampled:
     """Put what became of representative points in the place of their polygons."""
-    sampled = found.sampled
     columns = {}
-    shift = len(sampled.files)
+    shift = len(found.files)
     for name in ("reason", "year", "file", "row", "col"):
-        column, values = getattr(sampled, name).copy(), getattr(points, name)
+        column, values = getattr(found, name).copy(), getattr(points, name)
         column[into] = np.where(values >= 0, values + shift, -1) if name == "file" else values
         columns[name] = column
-    pixels, weight, valid = found.pixels.copy(), found.weight.copy(), found.valid.copy()
-    served = points.reason == OK
-    pixels[into], weight[into], valid[into] = served, served, served
-    joined = sampled._replace(
+    counts = found.counts
+    if counts is not None:
+        for column in counts:
+            column[into] = points.reason == OK
+    return found._replace(
         **columns,
-        files=sampled.files + points.files,
-        absent=sampled.absent + points.absent,
-        beyond_limit=sampled.beyond_limit + points.beyond_limit,
+        files=found.files + points.files,
+        absent=found.absent + points.absent,
+        beyond_limit=found.beyond_limit + points.beyond_limit,
     )
-    return ZonalSampled(joined, pixels, weight, valid)

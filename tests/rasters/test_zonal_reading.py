@@ -46,7 +46,7 @@ def zones(source, shapes, zonal="mean", *, crs=4326, year=-1, bands=BANDS, fallb
 
 
 def reasons(found):
-    return [REASONS[code] for code in found.sampled.reason]
+    return [REASONS[code] for code in found.reason]
 
 
 def blob(x, y, radius, seed=0):
@@ -114,10 +114,10 @@ def test_statistics_are_those_over_pixels(array, blobs, statistic):
         weights = weigh(shape, NORTH_UP, 90, 120)
         mean, std, weight = moments([(weights, array.values)])
         assert_allclose(values[i], std if statistic == "std" else mean, atol=1e-6)
-        assert_allclose(found.weight[i], weight, rtol=1e-6)
+        assert_allclose(found.counts.weight[i], weight, rtol=1e-6)
         known = ~np.isnan(array.values[0]) & (weights > 1e-7)
-        assert found.pixels[i] == known.sum()
-        assert_allclose(found.valid[i], weight / weights.sum(), rtol=1e-6)
+        assert found.counts.pixels[i] == known.sum()
+        assert_allclose(found.counts.valid[i], weight / weights.sum(), rtol=1e-6)
 
 
 def test_the_length_of_the_mean_is_a_column_and_l2_comes_after_it(array, blobs):
@@ -182,7 +182,7 @@ def test_rotated_rasters(tmp_path, blobs):
         if weights.sum():
             assert_allclose(ours[i], moments([(weights, values)])[0], atol=2e-6)
             share = weights.sum() * 12 * 9 / shape.area
-            assert_allclose(found.valid[i], share, rtol=1e-4)
+            assert_allclose(found.counts.valid[i], share, rtol=1e-4)
     assert held > 10
 
 
@@ -215,9 +215,9 @@ def test_polygons_over_two_zones_combine_sums_and_weights(seam, indexed, year, t
         n_files.append(sum(weights.sum() > 0 for weights, _ in parts))
         mean, _, weight = moments(parts)
         assert_allclose(values[i], mean, atol=1e-5)
-        assert_allclose(found.weight[i], weight, rtol=1e-3)  # the zones differ in scale
+        assert_allclose(found.counts.weight[i], weight, rtol=1e-3)  # the zones differ in scale
     assert sorted(set(n_files)) == [1, 2]
-    only = found.sampled.file >= 0
+    only = found.file >= 0
     assert_array_equal(only, np.array(n_files) == 1)
 
 
@@ -230,7 +230,7 @@ def test_empty_pixels_count_for_nothing_and_min_valid_decides(seam):
     x, y = file.west + 200, file.south + 250  # its left half is in the hole
     shape = in_crs(shapely.box(x - 70, y - 50, x + 130, y + 50), 4326, of=file.epsg, step=1.0)
     _, found = zones(source, [shape], year=2023)
-    assert_allclose(found.valid, 0.65, rtol=1e-4)
+    assert_allclose(found.counts.valid, 0.65, rtol=1e-4)
     for min_valid, reason in ((0.6, "ok"), (0.7, "nodata")):
         values, found = zones(source, [shape], year=2023, min_valid=min_valid)
         assert reasons(found) == [reason]
@@ -245,7 +245,7 @@ def test_what_lies_in_no_file_counts_against_min_valid(seam):
     x, y = file.west, file.south + 320  # a quarter of it is beyond the western edge
     shape = in_crs(shapely.box(x - 50, y - 50, x + 150, y + 50), 4326, of=file.epsg, step=1.0)
     values, found = zones(source, [shape], year=2022, min_valid=0.7)
-    assert_allclose(found.valid, 0.75, rtol=1e-4)
+    assert_allclose(found.counts.valid, 0.75, rtol=1e-4)
     assert not np.isnan(values).any()
     values, found = zones(source, [shape], year=2022, min_valid=0.8)
     assert reasons(found) == ["no_coverage"]
@@ -268,7 +268,7 @@ def test_polygons_over_the_equator(tmp_path):
     values, found = zones(AlphaEarthSource(tmp_path), [shape], year=2024)
     assert all(weights.sum() > 100 for weights, _ in parts)
     assert_allclose(values[0], moments(parts)[0], atol=1e-5)
-    assert_allclose(found.valid, 1, rtol=1e-6)
+    assert_allclose(found.counts.valid, 1, rtol=1e-6)
 
 
 def jumping(lonlat):
@@ -295,7 +295,7 @@ def test_polygons_over_the_antimeridian(tmp_path):
     source = AlphaEarthSource(tmp_path)
     values, found = zones(source, ways, year=2024)
     assert_allclose(values, np.tile(truth, (3, 1)), atol=1e-5)
-    assert_allclose(found.weight, weight, rtol=1e-3)
+    assert_allclose(found.counts.weight, weight, rtol=1e-3)
     values, _ = zones(source, [in_crs(shape, 32660)], crs=32660, year=2024)
     assert_allclose(values[0], truth, atol=1e-5)
 
@@ -329,8 +329,8 @@ def test_tiles_of_tessera_own_the_ground_of_their_cells(cells):
             parts.append((fractions(part, transform, *numbers.shape[1:]), numbers))
         mean, _, weight = moments(parts)
         assert_allclose(values[i], mean, atol=1e-4)
-        assert_allclose(found.weight[i], weight, rtol=1e-4)
-    assert_array_equal(found.sampled.file >= 0, [False, True])
+        assert_allclose(found.counts.weight[i], weight, rtol=1e-4)
+    assert_array_equal(found.file >= 0, [False, True])
 
 
 def test_cells_without_a_tile_are_told(cells):
@@ -341,7 +341,7 @@ def test_cells_without_a_tile_are_told(cells):
     assert np.isnan(values).all()
     _, found = zones(TesseraSource(root), [shapely.box(10.19, 87.01, 10.21, 87.02)], year=2024)
     assert reasons(found) == ["ok"]
-    assert_allclose(found.valid, 0.5, rtol=0.01)
+    assert_allclose(found.counts.valid, 0.5, rtol=0.01)
 
 
 def test_a_polygon_of_too_many_tiles_is_refused(cells, monkeypatch):
@@ -394,7 +394,7 @@ def test_the_first_file_takes_the_ground_that_several_hold(overlapping, blobs):
         if reasons(found)[i] == "ok":
             mean, _, weight = moments(parts)
             assert_allclose(values[i], mean, atol=2e-4)
-            assert_allclose(found.weight[i], weight, rtol=2e-3)
+            assert_allclose(found.counts.weight[i], weight, rtol=2e-3)
     assert len(used) > 4
 
 
@@ -405,7 +405,7 @@ def test_the_mean_counts_the_pixels_of_all_files(overlapping, blobs):
         if reasons(found)[i] == "ok":
             parts = [next(overlap_parts(overlapping, shape, [k])) for k in range(3)]
             assert_allclose(values[i], moments(parts)[0], atol=2e-4)
-    assert found.valid.max() <= 1
+    assert found.counts.valid.max() <= 1
 
 
 def test_interior_prefers_the_file_in_which_the_polygon_lies_deepest(overlapping):
@@ -438,11 +438,11 @@ def test_tiny_polygons_are_served_as_points(array):
     pixel = dense.values[:, 44, 33]
     values, found = zones(ArraySource(dense), [speck, line], "center", crs=32632, bands=ALL)
     assert_array_equal(values, [pixel, pixel])
-    assert_array_equal(found.sampled.row, [44, 44])
-    assert_array_equal(found.pixels, [1, 1])
+    assert_array_equal(found.row, [44, 44])
+    assert_array_equal(found.counts.pixels, [1, 1])
     values, found = zones(ArraySource(dense), [speck, line], crs=32632, bands=ALL)
     assert_allclose(values, [pixel, pixel], rtol=1e-6)
-    assert_allclose(found.weight, [0.0025, 1], rtol=1e-4)
+    assert_allclose(found.counts.weight, [0.0025, 1], rtol=1e-4)
     values, _ = zones(
         ArraySource(dense), [line], "std", crs=32632, bands=ALL, coherence=True, normalize="l2"
     )
@@ -462,7 +462,7 @@ def test_years_choose_the_layer_of_each_polygon(array):
         ArraySource(cube), [shape], crs=32632, bands=ALL, year=2030, fallback="nearest"
     )
     assert_array_equal(nearest[0], values[0])
-    assert_array_equal(found.sampled.year, [2023])
+    assert_array_equal(found.year, [2023])
 
 
 def test_years_of_files(seam):
@@ -472,7 +472,7 @@ def test_years_of_files(seam):
     assert reasons(found) == ["ok", "ok", "no_year"]
     nearest, found = zones(source, [shape] * 2, year=[2024, 2010], fallback="nearest")
     assert_array_equal(nearest, values[[1, 0]])
-    assert_array_equal(found.sampled.year, [2023, 2022])
+    assert_array_equal(found.year, [2023, 2022])
 
 
 def test_files_that_are_not_there_are_named(seam, tmp_path):
@@ -487,8 +487,8 @@ def test_files_that_are_not_there_are_named(seam, tmp_path):
     shapes = [blob(SEAM - 0.003, 47.0, 0.002), blob(SEAM, 47.0, 0.002)]
     values, found = zones(source, shapes, year=2022)
     assert reasons(found) == ["no_coverage", "no_coverage"]
-    assert len(found.sampled.absent) == 2
-    named = found.sampled.files[found.sampled.file[0]]
+    assert len(found.absent) == 2
+    named = found.files[found.file[0]]
     assert "32N" in named
     assert np.isnan(values).all()
 
@@ -532,7 +532,7 @@ def test_longitudes_may_count_from_0_to_360():
     for array in (east, both):
         found, info = zones(ArraySource(array), shapes, bands=np.arange(1))
         assert_allclose(found, truth, atol=1e-6)
-        assert_allclose(info.valid, 1, rtol=1e-6)
+        assert_allclose(info.counts.valid, 1, rtol=1e-6)
 
 
 def test_blocks_are_decoded_once_also_in_many_batches(tmp_path, reads, monkeypatch):
@@ -550,8 +550,8 @@ def test_blocks_are_decoded_once_also_in_many_batches(tmp_path, reads, monkeypat
     reads.clear()
     parts, info_of_parts = zones(RasterSource(path), shapes, crs=32632, bands=ALL)
     assert_allclose(parts, whole, atol=1e-6)
-    assert_allclose(info_of_parts.weight, info.weight, rtol=1e-6)
-    assert_array_equal(info_of_parts.pixels, info.pixels)
+    assert_allclose(info_of_parts.counts.weight, info.counts.weight, rtol=1e-6)
+    assert_array_equal(info_of_parts.counts.pixels, info.counts.pixels)
     planes = block_planes(reads, 16)
     assert len(planes) == len(set(planes)) > 3 * 20
     # Overlapping polygons of one tile may exceed what is held at once.
