@@ -250,7 +250,7 @@ def _from_geometry(X: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.value_counts().items())
         raise ValueError(
             f"{owner} reads points, got {counts}. Take X.centroid or X.representative_point(), in "
-            "a projected CRS, or sample polygons with a zonal method."
+            "a projected CRS, or sample polygons with EmbeddingRasterSampler(..., zonal='mean')."
         )
     x, y = points.x.to_numpy(dtype=float), points.y.to_numpy(dtype=float)
     x, y = np.where(missing, np.nan, x), np.where(missing, np.nan, y)

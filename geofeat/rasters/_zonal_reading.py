@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -17,6 +18,13 @@ from geofeat.rasters._zonal_pieces import cut_into_pieces, pixels_of_pieces
 
 # Fractions are exact to float32.
 _ROUNDING = 1e-6
+_ABOUT_POINTS = {
+    "method": "nearest",
+    "window": None,
+    "radius": None,
+    "statistic": "mean",
+    "strict": False,
+}
 
 
 class Zonal(NamedTuple):
@@ -32,6 +40,29 @@ class Zonal(NamedTuple):
     normalize: str | None = None
     min_valid: float = 0.0
     missing: str = "any"
+
+    @classmethod
+    def asked(cls, parameters: Mapping[str, Any]) -> Self | None:
+        """Understand the parameters of the sampler; None where points are sampled.
+
+        Raises
+        ------
+        ValueError
+            For parameters that have no meaning together.
+        """
+        statistic, coherence = parameters["zonal"], parameters["return_coherence"]
+        if statistic is None:
+            if coherence:
+                raise ValueError("return_coherence=True needs zonal=, it is told of polygons")
+            return None
+        for name, default in _ABOUT_POINTS.items():
+            if parameters[name] != default:
+                raise ValueError(
+                    f"{name}={parameters[name]!r} is about points, zonal={statistic!r} about "
+                    "polygons: give one of them"
+                )
+        rest = (parameters[name] for name in ("normalize", "min_valid", "missing"))
+        return cls(statistic, coherence, *rest)
 
 
 class _Sums:
