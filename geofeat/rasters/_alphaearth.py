@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from geofeat.rasters._alphaearth_index import (
     AlphaEarthIndex,
 )
 from geofeat.rasters._alphaearth_tables import INDEX_SUFFIXES, index_suffix
+from geofeat.rasters._areas import Areas
+from geofeat.rasters._areas_in_files import areas_in_layers
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
 from geofeat.rasters._header import RasterHeader
@@ -118,16 +121,16 @@ class AlphaEarthSource(ImmutableSource):
 
     def locate(self, lon: np.ndarray, lat: np.ndarray, year: np.ndarray) -> Candidates:
         """Pixels that may serve points, best first; see `Candidates`."""
+        return search_layers(lon, lat, year, *self._search())
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in degrees that lie in each file's footprint; see `Areas`."""
+        return areas_in_layers(polygons, year, *self._search())
+
+    def _search(self) -> tuple[Any, Any, Any, SearchRules]:
         files = self._files()
-        return search_layers(
-            lon,
-            lat,
-            year,
-            files.layer,
-            files.header,
-            files.covered_at_all,
-            SearchRules(declared=isinstance(files, AlphaEarthIndex), own_zone_first=True),
-        )
+        rules = SearchRules(declared=isinstance(files, AlphaEarthIndex), own_zone_first=True)
+        return files.layer, files.header, files.covered_at_all, rules
 
     def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
         """Reader of the bands at the given positions."""

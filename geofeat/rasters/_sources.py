@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 if TYPE_CHECKING:
+    from geofeat.rasters._areas import Areas
     from geofeat.rasters._blocks import BlockWindow
     from geofeat.rasters._candidates import Candidates
     from geofeat.rasters._sink import PixelSink
@@ -73,6 +74,18 @@ class Source(Protocol):
 
     def reader(self, found: Candidates, bands: np.ndarray) -> PixelReader:
         """Reader of the bands at the given positions."""
+        ...
+
+
+class ArealSource(Source, Protocol):
+    """A source that polygons can be sampled from."""
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in each file.
+
+        ``polygons`` is an object array of shapely polygons in degrees, longitudes in [-180, 180],
+        None where one is missing; ``year`` the year that each asks for.
+        """
         ...
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from geofeat._threads import run_tasks
 from geofeat.exceptions import RasterMismatchError, SourceError
 from geofeat.rasters._alphaearth import AlphaEarthSource
+from geofeat.rasters._areas import Areas
+from geofeat.rasters._areas_in_cubes import areas_in_cubes
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._cube_reader import CubeReader
 from geofeat.rasters._cubes import Cube, locate_in_cubes, refuse_large_chunks, searched_points
@@ -158,6 +160,12 @@ class ZarrSource(ImmutableSource):
             which = self._contents.of_zone[zone]
             point, which = point[which >= 0], which[which >= 0]
         return locate_in_cubes(lon, lat, year, self._cubes, (point, which))
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in degrees, each in the array of its 6 degree zone; see `Areas`."""
+        of_zone = self._contents.of_zone
+        zones = None if of_zone is None else np.flatnonzero(of_zone >= 0).tolist()
+        return areas_in_cubes(polygons, year, self._cubes, zones)
 
     def reader(self, found: Candidates, bands: np.ndarray) -> CubeReader:
         """Reader of the bands at the given positions."""
