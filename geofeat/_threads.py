@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -51,6 +52,17 @@ def _in_pool_thread() -> bool:
         return True
     backend, _ = joblib.parallel.get_active_backend()
     return bool(getattr(backend, "nesting_level", 0))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep the calls inside to the calling thread, whatever its name and process."""
+    before = getattr(_caller, "working", False)
+    _caller.working = True
+    try:
+        yield
+    finally:
+        _caller.working = before
 
 
 def run_slabs(work: Callable[[int, int], Any], n_rows: int, rows_per_slab: int) -> None:

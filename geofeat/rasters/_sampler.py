@@ -25,7 +25,7 @@ from geofeat.rasters._sampling import (
     sample_layer,
 )
 from geofeat.rasters._sources import Source, open_source
-from geofeat.rasters._years import asked_years, listed_years
+from geofeat.rasters._years import asked_years, listed_years, refuse_aligned_years
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -370,6 +370,12 @@ class EmbeddingRasterSampler(LocationTransformer):
         if xp is not np:
             lon, lat = move_to(lon, lat, xp=np, device=None)
         return np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
+
+    def _features_dtype(self, X: Any) -> np.dtype[Any]:
+        refuse_aligned_years(self.year)
+        lon, _ = self._read_points(X)
+        asked_years(self.year, X, lon.size, self._open().years, self.lag)
+        return np.dtype(np.float32)
 
     def _sample(self, X: Any) -> tuple[np.ndarray, list[Sampled]]:
         source = self._open()
