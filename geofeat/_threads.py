@@ -14,8 +14,10 @@ from typing import Any
 import joblib
 import numba
 
-# Executors of the standard library (dask.threaded, our own) and of dask.distributed.
-_POOL_THREAD_NAMES = ("ThreadPoolExecutor", "Dask", "geofeat")
+# Executors of the standard library (dask.threaded, our own).
+_POOL_THREAD_NAMES = ("ThreadPoolExecutor", "geofeat")
+# Those of dask.distributed, after the name of their worker: "0-Dask-Default-Threads-17218-0".
+_DISTRIBUTED = "Dask-"
 # Marks a thread that works off its own call's tasks: a call inside a task stays in its thread.
 _caller = threading.local()
 
@@ -48,7 +50,7 @@ def _in_pool_thread() -> bool:
     thread = threading.current_thread()
     if thread is threading.main_thread():
         return False
-    if thread.name.startswith(_POOL_THREAD_NAMES):
+    if thread.name.startswith(_POOL_THREAD_NAMES) or _DISTRIBUTED in thread.name:
         return True
     backend, _ = joblib.parallel.get_active_backend()
     return bool(getattr(backend, "nesting_level", 0))
