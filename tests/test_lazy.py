@@ -16,6 +16,7 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from geofeat import (
@@ -197,8 +198,11 @@ def test_equal_work_has_an_equal_name_and_is_shared(transformer, frame, table):
     (optimized,) = dask.optimize(first)
     assert sum(str(key).startswith("geofeat-") for key in optimized.__dask_graph__()) == 1
     X = dd.from_pandas(frame, npartitions=3)
-    fitted = clone(transformer).fit(frame)
-    assert fitted.transform(X).name == fitted.transform(X).name
+    fitted = clone(transformer).fit(frame).set_output(transform="pandas")
+    named = fitted.transform(X)
+    assert named._name == fitted.transform(X)._name
+    (optimized,) = dask.optimize(named)
+    assert sum("geofeat-" in str(key) for key in optimized.__dask_graph__()) == 1
 
 
 def test_parameters_are_in_the_name_and_later_changes_are_not_in_the_work(table):
@@ -376,6 +380,9 @@ def test_a_pipeline_of_our_steps_stays_lazy(table):
     features = pipeline.fit(table).transform(X)
     assert isinstance(features, da.Array)
     assert_array_equal(features.compute(), pipeline.transform(table))
+    model = Ridge().fit(pipeline.transform(table), table[:, 0])
+    predicted = features.map_blocks(model.predict, dtype=float, drop_axis=1)
+    assert_allclose(predicted.compute(), model.predict(pipeline.transform(table)), atol=1e-9)
 
 
 def test_what_cannot_work_is_said_before_anything_is_computed(frame, table):
