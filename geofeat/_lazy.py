@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import numpy as np
@@ -48,9 +48,13 @@ class LazyCollections:
 
 def is_lazy(X: Any) -> bool:
     """Whether X is of dask, without importing dask for the question."""
-    return any(
-        kind.__module__.partition(".")[0] in {"dask", "dask_geopandas"} for kind in type(X).__mro__
-    )
+    return _is_of_dask(type(X))  # type: ignore[arg-type]  # a class is hashable
+
+
+@lru_cache(maxsize=256)
+def _is_of_dask(kind: type) -> bool:
+    roots = {one.__module__.partition(".")[0] for one in kind.__mro__}
+    return not roots.isdisjoint({"dask", "dask_geopandas"})
 
 
 def refuse_lazy(X: Any, owner: str) -> None:
@@ -177,7 +181,7 @@ def _apply(part: Any, work: Callable[[Any], Any]) -> Any:
 def _shared(work: Any) -> Any:
     """One node of the graph: what it holds is sent to a worker once, not with every partition."""
     import dask
-    from dask.tokenize import tokenize
+    from dask.base import tokenize
 
     return dask.delayed(work, name=f"geofeat-{tokenize(work)}", traverse=False)
 
@@ -188,7 +192,7 @@ def _map_frame(X: Any, work: Any, meta: Any) -> Any:
 
 def _map_array(X: Any, work: Any, meta: Any, chunks: Any) -> Any:
     import dask.array
-    from dask.tokenize import tokenize
+    from dask.base import tokenize
 
     shared = _shared(work)
     return dask.array.map_blocks(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from geofeat._threads import in_pool_thread
+
 _SECONDS_BEFORE_BAR = 2.0
 
 
@@ -17,8 +19,11 @@ def progress_bar(total: int, description: str, unit: str, progress: bool | None)
     description, unit : str
         What is done, and what is counted.
     progress : bool or None
-        Whether to show it. None: on a terminal, when the work takes longer than 2 s.
+        Whether to show it. None: on a terminal, when the work takes longer than 2 s, and not in
+        one of several workers.
     """
+    if progress is None and in_pool_thread():
+        progress = False
     from tqdm import tqdm
 
     class Bar(tqdm):

@@ -27,7 +27,7 @@ def usable_threads() -> int:
 
     One inside a worker thread of joblib, dask or another pool, which already fills the cores.
     """
-    if _in_pool_thread():
+    if in_pool_thread():
         return 1
     return max(1, min(numba.get_num_threads(), _cores()))
 
@@ -44,7 +44,8 @@ def _cores_within(allowed: int | None, ceiling: str | None) -> int:
     return int(joblib.cpu_count())
 
 
-def _in_pool_thread() -> bool:
+def in_pool_thread() -> bool:
+    """Whether the calling thread is one of several workers, here or in another pool."""
     if getattr(_caller, "working", False):
         return True
     thread = threading.current_thread()

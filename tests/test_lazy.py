@@ -385,6 +385,19 @@ def test_a_pipeline_of_our_steps_stays_lazy(table):
     assert_allclose(predicted.compute(), model.predict(pipeline.transform(table)), atol=1e-9)
 
 
+def test_transform_is_a_function_that_dask_can_map(table, plots):
+    encoder = SphericalHarmonicsEncoder(degree=2)
+    blocks = da.from_array(table, chunks=(15, 12)).map_blocks(
+        encoder.transform, chunks=((15, 15, 10), (9,)), dtype=float
+    )
+    assert_array_equal(blocks.compute(scheduler="threads"), encoder.transform(table))
+    named = clone(encoder).set_output(transform="pandas")
+    lazy = dask_geopandas.from_geopandas(plots, npartitions=3)
+    # Dask would try lines where it is not told what comes out.
+    mapped = lazy.map_partitions(named.transform, meta=named.transform(plots).iloc[:0])
+    pd.testing.assert_frame_equal(mapped.compute(), named.transform(plots))
+
+
 def test_what_cannot_work_is_said_before_anything_is_computed(frame, table):
     loads = Loads()
     X = loads.frame(frame)

@@ -23,7 +23,7 @@ _PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._+=-]{1,255}"
 _NAME = re.compile(f"{_PART}(?:/{_PART})*")
 _RASTER_SUFFIXES = (".tif", ".tiff")
 # Folders of the published files.
-_YEAR_AND_ZONE = re.compile(r"/(\d{4})/\d{1,2}[NS]/[^/]+$")
+_YEAR_AND_ZONE = re.compile(r"(?:^|/)(\d{4})/\d{1,2}[NS]/[^/]+$")
 _ZONE = re.compile(r"0*([1-9]\d?)([NS])")
 _SQLITE = b"SQLite format 3\0"
 
@@ -100,7 +100,10 @@ class AlphaEarthIndex:
             rows = self._read(year, "polygons")
             self._layers[year] = (
                 Layer(
-                    [self._local_of(year, path, i) for i, path in enumerate(rows.path)],
+                    [
+                        self._local(path, f"row {i} of {year}")
+                        for i, path in enumerate(_of_year(rows.path, year, self.path))
+                    ],
                     rows.zone,
                     Footprints(rows.box, rows.polygon),
                 )
@@ -124,14 +127,6 @@ class AlphaEarthIndex:
                 ] = True
                 open_points = open_points[~covered[open_points]]
         return covered
-
-    def _local_of(self, year: int, path: Any, number: int) -> str:
-        """Where the file of a row lies, after a check that its path and its year agree."""
-        row = f"row {number} of {year}"
-        told = _YEAR_AND_ZONE.search(path) if isinstance(path, str) else None
-        if told is not None and int(told[1]) != year:
-            raise CorruptFileError(self.path, f"{row} names {path!r}, a file of {told[1]}")
-        return self._local(path, row)
 
     def _local(self, path: Any, row: str) -> str:
         """Where a file of the index lies on this machine.
@@ -319,6 +314,17 @@ def _years_of(frame: dict[str, Any], path: str) -> np.ndarray:
         except (TypeError, ValueError) as error:
             raise CorruptFileError(path, f"row {row} has no year but {value!r}") from error
     return years
+
+
+def _of_year(paths: list[Any], year: int, index: str) -> list[Any]:
+    """Return the paths of the rows of one year, after a check that none names another."""
+    for row, path in enumerate(paths):
+        told = _YEAR_AND_ZONE.search(path) if isinstance(path, str) else None
+        if told is not None and int(told[1]) != year:
+            raise CorruptFileError(
+                index, f"row {row} of {year} names {path!r}, a file of {told[1]}"
+            )
+    return paths
 
 
 def _zone_name(zone: Any) -> str:

@@ -214,9 +214,12 @@ def test_a_raster_without_a_place_on_earth_is_refused(tmp_path):
         sampler(AlphaEarthSource(path)).transform(HERE)
 
 
-def test_a_row_whose_path_is_of_another_year_is_refused(seam, tmp_path):
+@pytest.mark.parametrize("shortened", [False, True])
+def test_a_row_whose_path_is_of_another_year_is_refused(shortened, seam, tmp_path):
     frame = seam.index.copy()
     frame.loc[frame.index[-1], "year"] = 2022  # was 2023
+    if shortened:
+        frame["path"] = frame["path"].str.split("/").str[-3:].str.join("/")
     frame.to_parquet(tmp_path / "i.parquet")
     source = AlphaEarthSource(tmp_path / "i.parquet", root=seam.root)
     with pytest.raises(CorruptFileError, match="a file of 2023"):
