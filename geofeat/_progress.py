@@ -19,12 +19,12 @@ def progress_bar(total: int, description: str, unit: str, progress: bool | None)
     description, unit : str
         What is done, and what is counted.
     progress : bool or None
-        Whether to show it. None: on a terminal, when the work takes longer than 2 s, and not in
-        one of several workers.
+        Whether to show it. None: on a terminal, when the work takes longer than 2 s.
     """
-    if progress is None and in_pool_thread():
-        progress = False
     from tqdm import tqdm
+
+    if progress is None and in_pool_thread():  # bars of several workers overwrite each other
+        progress = False
 
     class Bar(tqdm):
         # The monitor is a daemon thread that outlives the call; short tasks update the bar enough.

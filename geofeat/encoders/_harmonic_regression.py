@@ -240,7 +240,7 @@ class HarmonicFeatures(VersionedState, LazyCollections, TransformerMixin, BaseEs
             Shape (n_samples, n_times), (n_samples, n_times * n_bands) in time-major order, or
             (n_samples, n_times, n_bands). With ``times="row"`` the times come first:
             (n_samples, n_times + n_times * n_bands). Of a DataArray the dimensions ``time`` and
-            ``band`` are found by name.
+            ``band`` are found by name. A collection of dask gives a lazy one.
         weights : array-like, default=None
             Weight of every observation, none negative, or a boolean mask of those to use: shape
             (n_samples, n_times) for all bands, or that of the values. 0 is the same as deleting an
