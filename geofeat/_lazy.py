@@ -180,10 +180,12 @@ def _apply(part: Any, work: Callable[[Any], Any]) -> Any:
 
 def _shared(work: Any) -> Any:
     """One node of the graph: what it holds is sent to a worker once, not with every partition."""
-    import dask
     from dask.base import tokenize
+    from dask.delayed import Delayed
 
-    return dask.delayed(work, name=f"geofeat-{tokenize(work)}", traverse=False)
+    # Of dask.delayed(work) dask would make a node that does not know its own name among frames.
+    key = f"geofeat-{tokenize(work)}"
+    return Delayed(key, {key: work})
 
 
 def _map_frame(X: Any, work: Any, meta: Any) -> Any:

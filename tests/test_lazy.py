@@ -236,6 +236,19 @@ def test_a_chunk_that_a_mask_emptied(table):
     assert_array_equal(encoder.bounds_, clone(encoder).fit(table[kept]).bounds_)
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # dask's word to pandas
+@pytest.mark.parametrize("n_files", [1, 2])
+def test_files_are_read_and_encoded_in_one_task(n_files, frame, tmp_path):
+    for at, rows in enumerate(np.array_split(np.arange(40), n_files)):
+        frame.iloc[rows].to_parquet(tmp_path / f"{at}.parquet")
+    X = dd.read_parquet(tmp_path)
+    assert X.npartitions == n_files
+    encoder = CartesianEncoder().fit(X)
+    assert_array_equal(encoder.transform(X).compute(), encoder.transform(frame))
+    encoder.set_output(transform="pandas")
+    pd.testing.assert_frame_equal(encoder.transform(X).compute(), encoder.transform(frame))
+
+
 def test_arrays_become_frames_where_frames_are_asked_for(table):
     encoder = CartesianEncoder().set_output(transform="pandas")
     features = encoder.transform(da.from_array(table, chunks=(10, 12)))
