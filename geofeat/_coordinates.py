@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from geofeat._columns import column_values, describe_rows, frame_columns, frame_names
+from geofeat._lazy import refuse_lazy
 from geofeat._sklearn import get_namespace_and_device, supported_float_dtypes
 from geofeat._warnings import warn_caller
 from geofeat.exceptions import CoordinateWarning
@@ -82,6 +83,7 @@ def as_table(X: Any, owner: str, row: str, one: str) -> Any:
     row, one : str
         What a row is, for messages: in full, and in a word.
     """
+    refuse_lazy(X, owner)
     if sparse.issparse(X):
         raise TypeError(
             f"{owner} needs dense data, got a sparse {type(X).__name__}: pass X.toarray()."

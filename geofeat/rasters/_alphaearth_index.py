@@ -30,6 +30,8 @@ _PUBLIC = (
 _PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._+=-]{1,255}"
 _NAME = re.compile(f"{_PART}(?:/{_PART})*")
 _RASTER_SUFFIXES = (".tif", ".tiff")
+# Folders of the published files.
+_YEAR_AND_ZONE = re.compile(r"(?:^|/)(\d{4})/\d{1,2}[NS]/[^/]+$")
 
 
 class AlphaEarthIndex:
@@ -105,7 +107,10 @@ class AlphaEarthIndex:
         rows = read_rows(self.path, year, "polygons")
         if not rows.path:
             return None
-        paths = [self._place(path, f"row {i} of {year}") for i, path in enumerate(rows.path)]
+        paths = [
+            self._place(path, f"row {i} of {year}")
+            for i, path in enumerate(_of_year(rows.path, year, self.path))
+        ]
         return Layer(paths, rows.zone, Footprints(rows.box, rows.polygon))
 
     def covered_at_all(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
@@ -181,3 +186,14 @@ class AlphaEarthIndex:
         local = f"{base}/{name}"
         self._bases[local] = base, row
         return local
+
+
+def _of_year(paths: list[Any], year: int, index: str) -> list[Any]:
+    """Return the paths of the rows of one year, after a check that none names another."""
+    for row, path in enumerate(paths):
+        told = _YEAR_AND_ZONE.search(path) if isinstance(path, str) else None
+        if told is not None and int(told[1]) != year:
+            raise CorruptFileError(
+                index, f"row {row} of {year} names {path!r}, a file of {told[1]}"
+            )
+    return paths

@@ -23,7 +23,7 @@ from geofeat.rasters._sampling import (
     tell_missing,
 )
 from geofeat.rasters._sources import Source, open_source
-from geofeat.rasters._years import asked_years, listed_years
+from geofeat.rasters._years import asked_years, listed_years, refuse_aligned_years
 from geofeat.rasters._zonal_reading import Zonal
 
 if TYPE_CHECKING:
@@ -426,6 +426,11 @@ class EmbeddingRasterSampler(LocationTransformer):
             lon, lat = move_to(lon, lat, xp=np, device=None)
         lon, lat = (np.asarray(axis, dtype=np.float64) for axis in (lon, lat))
         return PointPlaces(lon, lat, asked)
+
+    def _features_dtype(self, X: Any) -> np.dtype[Any]:
+        refuse_aligned_years(self.year)
+        asked_years(self.year, X, self._read_places(X).n_rows, self._open().years, self.lag)
+        return np.dtype(np.float32)
 
     def _sample(self, X: Any) -> tuple[np.ndarray, list[Sampled]]:
         source = self._open()

@@ -29,6 +29,9 @@ class ImmutableSource:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
+    def __dask_tokenize__(self) -> Any:  # arrays are hashed where they are, not pickled first
+        return type(self).__name__, self._parameters()
+
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self).__init__).parameters
         shown = []
