@@ -20,7 +20,7 @@ from geofeat.exceptions import ChecksumError, DownloadError, LimitError, UnsafeF
 from geofeat.rasters._addresses import Address, resolve
 from geofeat.rasters._block_cache import whole_files_folder
 from geofeat.rasters._credentials import as_whoever_may
-from geofeat.rasters._looks import HEAD_BYTES, look_at
+from geofeat.rasters._looks import look_at
 from geofeat.rasters._transport import (
     AttemptError,
     answer,
@@ -143,7 +143,7 @@ def _is_current(address: Address, record: _Record) -> bool:
     if downloads_are_off():
         return True
     try:
-        stamp = look_at(address, HEAD_BYTES).stamp
+        stamp = look_at(address, 0).stamp
     except (DownloadError, FileNotFoundError):
         return True
     return (stamp.size, stamp.tag) == (record.size, record.tag)

@@ -11,7 +11,7 @@ from geofeat.rasters import _block_cache
 from geofeat.rasters._addresses import Address, is_remote, join_url, resolve
 from geofeat.rasters._credentials import get_part
 from geofeat.rasters._file_download import fetch_file
-from geofeat.rasters._looks import HEAD_BYTES, RemoteStamp, forget, key_of, look_at, replaced
+from geofeat.rasters._looks import RemoteStamp, forget, key_of, look_at, replaced
 from geofeat.rasters._transport import IN_FLIGHT, Halted, refuse_offline
 
 __all__ = [
@@ -43,7 +43,7 @@ def remote_stamp(url: str) -> RemoteStamp:
     DownloadError
         The server cannot be reached, refuses, or sends something else.
     """
-    return look_at(resolve(url), HEAD_BYTES).stamp
+    return look_at(resolve(url), 0).stamp
 
 
 def remote_head(url: str, n_bytes: int) -> bytes:
