@@ -373,8 +373,8 @@ class EmbeddingRasterSampler(LocationTransformer):
 
     def _features_dtype(self, X: Any) -> np.dtype[Any]:
         refuse_aligned_years(self.year)
-        lon, _ = self._read_points(X)
-        asked_years(self.year, X, lon.size, self._open().years, self.lag)
+        self._read(X)
+        asked_years(self.year, X, len(X), self._open().years, self.lag)
         return np.dtype(np.float32)
 
     def _sample(self, X: Any) -> tuple[np.ndarray, list[Sampled]]:
