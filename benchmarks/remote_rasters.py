@@ -221,7 +221,8 @@ def bench_alphaearth(root: Path, url: str, counter: Counter) -> None:
         chunks = block_bytes(path, set(blocks), width)
         print(
             f"    {cold.requests - needed} requests beside {needed} for chunks (to be at most 1 "
-            f"for the header), {cold.sent / chunks:.3f} of the chunks' bytes (to be at most 1.05 for all bands)"
+            f"for the header), {cold.sent / chunks:.3f} of the chunks' bytes (to be at most 1.05 "
+            "for all bands)"
         )
         warm = report(f"{name}: ours again, from the cache on disk", counter, ours)
         if not (np.array_equal(cold.values, truth) and np.array_equal(warm.values, truth)):
@@ -240,7 +241,7 @@ def bench_tessera(root: Path, url: str, counter: Counter) -> None:
         X = np.array(TILE) + rng.uniform(-0.0499, 0.0499, (n, 2))
         truth = EmbeddingRasterSampler(TesseraSource(root / "tessera"), year=2024).transform(X)
         clear_cache()
-        source = TesseraSource(f"{url}/tessera", allow_unverified=True)
+        source = TesseraSource(f"{url}/tessera")
         sampler = EmbeddingRasterSampler(source, year=2024, progress=False)
         row = report(f"{n} point(s): ours", counter, partial(sampler.transform, X))
         if not np.array_equal(row.values, truth, equal_nan=True):
