@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from geofeat._threads import in_pool_thread
+
 _SECONDS_BEFORE_BAR = 2.0
 
 
@@ -20,6 +22,9 @@ def progress_bar(total: int, description: str, unit: str, progress: bool | None)
         Whether to show it. None: on a terminal, when the work takes longer than 2 s.
     """
     from tqdm import tqdm
+
+    if progress is None and in_pool_thread():  # bars of several workers overwrite each other
+        progress = False
 
     class Bar(tqdm):
         # The monitor is a daemon thread that outlives the call; short tasks update the bar enough.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from geofeat.rasters._areas import Areas
+from geofeat.rasters._areas_in_cubes import areas_in_cubes
 from geofeat.rasters._array_axes import (
     calendar_years,
     crs_wkt,
@@ -143,6 +145,10 @@ class ArraySource(ImmutableSource):
         point = searched_points(lon, lat)
         pairs = point, np.zeros_like(point)
         return locate_in_cubes(lon, lat, year, [self._cube(point.size)], pairs)
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in degrees that lie in the array; see `Areas`."""
+        return areas_in_cubes(polygons, year, [self._cube(1)])
 
     def reader(self, found: Candidates, bands: np.ndarray) -> CubeReader:
         """Reader of the bands at the given positions."""

@@ -67,13 +67,17 @@ class Cube(NamedTuple):
 
 
 class CubeLayer(NamedTuple):
-    """One year of a cube: its grid, its place in the list of cubes and along the time axis."""
+    """One year of a cube: its grid, its place in the list of cubes and along the time axis.
+
+    ``blocks`` is the height and width of its first chunk.
+    """
 
     path: str
     year: int
     cube: int
     position: int
     grid: PixelGrid
+    blocks: tuple[int, int]
 
 
 def layers_of(cubes: Sequence[Cube]) -> list[CubeLayer]:
@@ -85,6 +89,7 @@ def layers_of(cubes: Sequence[Cube]) -> list[CubeLayer]:
             cube=i,
             position=position,
             grid=cube.grid,
+            blocks=(int(cube.edges.rows[1]), int(cube.edges.cols[1])),
         )
         for i, cube in enumerate(cubes)
         for position, year in enumerate(cube.years)

@@ -84,6 +84,21 @@ class Footprints:
         keys = np.unique(index[point] * n_files + owners[part])
         return keys // n_files, keys % n_files
 
+    def meeting(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Shapes, files and the region of each file whose box a shape meets.
+
+        ``shapes`` are in degrees, longitudes in [-180, 180]; None meets nothing. A file that is cut
+        at the antimeridian may come twice. Sorted by shape, then by file.
+        """
+        import shapely
+
+        boxes, owners, polygons = self._parts
+        shape, part = self._tree.query(shapes, predicate="intersects")
+        order = np.lexsort((part, owners[part], shape))
+        shape, part = shape[order], part[order]
+        regions = shapely.box(*boxes.T) if polygons is None else polygons
+        return shape, owners[part], regions[part]
+
     def _pairs(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (point, part), each once."""
         import shapely

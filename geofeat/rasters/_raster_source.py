@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from geofeat._columns import describe_rows
+from geofeat.rasters._areas import Areas
+from geofeat.rasters._areas_in_files import areas_in_layers
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
 from geofeat.rasters._decoding import check_rule, decoded_names
@@ -116,20 +118,25 @@ class RasterSource(ImmutableSource):
 
     def locate(self, lon: np.ndarray, lat: np.ndarray, year: np.ndarray) -> Candidates:
         """Pixels that may serve points, best first; see `Candidates`."""
+        return search_layers(lon, lat, year, *self._search())
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in degrees that lie in each file; see `Areas`.
+
+        Where files overlap, ground goes to the first of them; with ``overlap="interior"`` to the
+        file in which a point inside the polygon lies deepest, as far as that file reaches; with
+        "mean" to all of them.
+        """
+        return areas_in_layers(polygons, year, *self._search(), exclusive=self.overlap != "mean")
+
+    def _search(self) -> tuple[Any, Any, Any, SearchRules]:
         files = self._files()
-        return search_layers(
-            lon,
-            lat,
-            year,
-            files.layer,
-            files.header,
-            files.covered_at_all,
-            SearchRules(
-                declared=False,
-                interior=self.overlap == "interior",
-                edge_tolerance=self.edge_tolerance,
-            ),
+        rules = SearchRules(
+            declared=False,
+            interior=self.overlap == "interior",
+            edge_tolerance=self.edge_tolerance,
         )
+        return files.layer, files.header, files.covered_at_all, rules
 
     def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
         """Reader of the bands at the given positions."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from geofeat._columns import describe_rows
+from geofeat._downloads import without_secrets
 from geofeat._warnings import warn_caller
 from geofeat.exceptions import CoverageWarning, SourceError
 from geofeat.rasters._candidates import (
@@ -29,13 +30,26 @@ if TYPE_CHECKING:
 _NAMED_FILES = 3
 
 
+class PixelCounts(NamedTuple):
+    """What polygons were made of, arrays of shape (n,).
+
+    ``pixels`` int64 counts the pixels with data, ``weight`` float64 sums how much of each counted,
+    ``valid`` float64 is the share of the polygon's area that has data.
+    """
+
+    pixels: np.ndarray
+    weight: np.ndarray
+    valid: np.ndarray
+
+
 class Sampled(NamedTuple):
-    """What became of n points in one layer.
+    """What became of n points or polygons in one layer.
 
     ``reason`` is uint8, ``year`` the year of the layer used, ``file`` a position in ``files`` or
     -1, ``row`` and ``col`` the pixel or -1; all of shape (n,). ``absent`` are files that should
     be there, ``beyond_limit`` files with values beyond the source's limit and in how many pixels.
-    ``distance`` is in metres, NaN without a value; None of sources that know none.
+    ``distance`` is in metres, NaN without a value; None of sources that know none. ``counts`` are
+    those of polygons; a polygon has a file where it lies in one only, and no row and column.
     """
 
     reason: np.ndarray
@@ -47,11 +61,14 @@ class Sampled(NamedTuple):
     absent: list[str]
     beyond_limit: list[tuple[str, int]]
     distance: np.ndarray | None = None
+    counts: PixelCounts | None = None
 
     def without_places(self) -> Sampled:
         """Keep what `describe_missing` needs, one byte a point."""
         none = np.empty(0, dtype=np.int64)
-        return self._replace(year=none, file=none, row=none, col=none, files=[], distance=None)
+        return self._replace(
+            year=none, file=none, row=none, col=none, files=[], distance=None, counts=None
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Sampled]) -> Sampled:
@@ -173,23 +190,27 @@ def count_layer(
     records = []
     for one in np.unique(year).tolist():
         here = year == one
-        counts = np.bincount(found.reason[here], minlength=len(REASONS))
         which = first[year_of_candidate[first] == one]
         records.append(
             {
                 "year": one,
-                "points": int(here.sum()),
-                "located": int(counts[OK]),
-                **{
-                    name: int(counts[code])
-                    for code, name in enumerate(REASONS)
-                    if name not in ("ok", "nodata", "water")
-                },
+                **count_reasons(found.reason[here]),
                 "absent_files": len(set(found.absent_file[here].tolist()) - {-1}),
                 **_count_reading(source, found, which, (lon, lat, year), bands, around),
             }
         )
     return records
+
+
+def count_reasons(reason: np.ndarray) -> dict[str, int]:
+    """Count points or polygons, those that lie in a file, and the others by reason."""
+    counts = np.bincount(reason, minlength=len(REASONS))
+    unread = {
+        name: int(counts[code])
+        for code, name in enumerate(REASONS)
+        if name not in ("ok", "nodata", "water")
+    }
+    return {"points": reason.size, "located": int(counts[OK]), **unread}
 
 
 def _count_reading(
@@ -207,6 +228,13 @@ def _count_reading(
         pixels = neighbourhoods(source, found, which, places, around, bands)
         expanded = (part.candidates() for _, part in pixels)
         parts = ((part, np.arange(part.point.size)) for part in expanded)
+    return count_windows(source, parts, bands)
+
+
+def count_windows(
+    source: Source, parts: Iterable[tuple[Candidates, np.ndarray]], bands: np.ndarray
+) -> dict[str, int]:
+    """Count files, blocks and bytes that are read for pairs (candidates, which of them)."""
     files: set[str] = set()
     blocks = n_bytes = 0
     for candidates, chosen in parts:
@@ -243,6 +271,9 @@ def info_frame(sampled: Sampled, index: Any) -> pd.DataFrame:
     )
     if sampled.distance is not None:
         frame["distance"] = sampled.distance
+    if sampled.counts is not None:
+        for name, values in sampled.counts._asdict().items():
+            frame[name] = values
     return frame
 
 
@@ -286,4 +317,5 @@ def describe_missing(layers: list[Sampled]) -> str | None:
 
 
 def _listed(paths: list[str]) -> str:
-    return ", ".join(paths[:_NAMED_FILES]) + (", ..." if len(paths) > _NAMED_FILES else "")
+    shown = [without_secrets(p) if "://" in p else p for p in paths[:_NAMED_FILES]]
+    return ", ".join(shown) + (", ..." if len(paths) > _NAMED_FILES else "")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 if TYPE_CHECKING:
+    from geofeat.rasters._areas import Areas
     from geofeat.rasters._blocks import BlockWindow
     from geofeat.rasters._candidates import Candidates
     from geofeat.rasters._sink import PixelSink
@@ -76,6 +77,18 @@ class Source(Protocol):
         ...
 
 
+class ArealSource(Source, Protocol):
+    """A source that polygons can be sampled from."""
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in each file.
+
+        ``polygons`` is an object array of shapely polygons in degrees, longitudes in [-180, 180],
+        None where one is missing; ``year`` the year that each asks for.
+        """
+        ...
+
+
 def open_source(source: Any) -> Source:
     """Find the source that an argument of `EmbeddingRasterSampler` means.
 
@@ -115,7 +128,7 @@ def open_source(source: Any) -> Source:
 
 def _source_at(path: str) -> Source:
     from geofeat.rasters._alphaearth import AlphaEarthSource
-    from geofeat.rasters._alphaearth_index import INDEX_SUFFIXES
+    from geofeat.rasters._alphaearth_tables import index_suffix
     from geofeat.rasters._table_files import looks_like_table
     from geofeat.rasters._table_source import EmbeddingTableSource
     from geofeat.rasters._tessera import TesseraSource
@@ -127,7 +140,7 @@ def _source_at(path: str) -> Source:
         return ZarrSource(path)
     if looks_like_table(path):
         return EmbeddingTableSource(path)
-    if Path(path).suffix.lower() in INDEX_SUFFIXES:
+    if index_suffix(path):
         return AlphaEarthSource(path)
     if Path(path).is_dir() and looks_like_tessera(path):
         return TesseraSource(path)
