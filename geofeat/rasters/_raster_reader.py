@@ -94,6 +94,13 @@ class RasterReader(WindowedCandidates):
 
     def read(self, window: BlockWindow, sink: PixelSink) -> None:
         """Decode a window's blocks and hand the pixels of its candidates over."""
+        try:
+            self._read(window, sink)
+        except BaseException as error:
+            self._fetcher.stop(error)
+            raise
+
+    def _read(self, window: BlockWindow, sink: PixelSink) -> None:
         header = self._headers[window.file]
         decoder = self._decoder(window.file)
         which = window.which

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -17,6 +18,7 @@ from geofeat.rasters._addresses import Address, in_region, is_loopback, redirect
 IN_FLIGHT = 64
 CONNECT_SECONDS = 10.0
 SILENT_SECONDS = 30.0
+_LISTEN_SECONDS = 0.2
 _REDIRECTS = 5
 WEB_PAGES = ("text/html", "application/xhtml+xml")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -25,6 +27,7 @@ _ABSENT = {404, 410}
 _MOVED = {301, 302, 303, 307, 308}
 
 Result = TypeVar("Result")
+Halted = Callable[[], bool]
 
 
 class Part(NamedTuple):
@@ -119,7 +122,7 @@ def in_turn(attempt: Callable[[], Result]) -> Result:
 
 
 def patiently(
-    attempt: Callable[[], Result], address: Address, *, halt: threading.Event | None = None
+    attempt: Callable[[], Result], address: Address, *, halted: Halted | None = None
 ) -> Result:
     """Make attempts until one succeeds, another is in vain or the last one has failed.
 
@@ -129,8 +132,8 @@ def patiently(
         Makes a request and raises `AttemptError`.
     address : Address
         What is asked for, for messages.
-    halt : threading.Event
-        Ends the attempts when set: nobody waits for the answer any more.
+    halted : callable
+        Whether nobody waits for the answer any more, which ends the attempts.
 
     Raises
     ------
@@ -149,20 +152,22 @@ def patiently(
             reason, wait = _judge(error, number)
             if error.status in _ABSENT and error.again is None:
                 raise FileNotFoundError(f"{address.shown} does not exist") from error
-            if wait is None or number == ATTEMPTS or (halt is not None and halt.is_set()):
+            if wait is None or number == ATTEMPTS or (halted is not None and halted()):
                 raise DownloadError(
                     f"{address.shown} cannot be read: {reason}.",
                     url=address.shown,
                     status=error.status,
                     attempts=number,
                 ) from error
-        pause(wait, halt)
+        pause(wait, halted)
     raise AssertionError("the last attempt returns or raises")
 
 
-def pause(seconds: float, halt: threading.Event | None = None) -> None:
+def pause(seconds: float, halted: Halted | None = None) -> None:
     """Wait before another attempt, unless nobody waits for its answer."""
-    (halt or threading.Event()).wait(seconds)
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not (halted is not None and halted()):
+        time.sleep(min(left, _LISTEN_SECONDS))
 
 
 def refuse_offline(address: Address) -> None:
@@ -292,7 +297,9 @@ def answer(address: Address, headers: dict[str, str]) -> Iterator[Any]:
             private = {}
             headers = {k: v for k, v in headers.items() if k.lower() not in _SECRET_HEADERS}
         url = target
-    raise AttemptError(f"the server redirects more than {_REDIRECTS} times", 310, again=False)
+    raise AttemptError(
+        f"the server redirects more than {_REDIRECTS} times", response.status, again=False
+    )
 
 
 _SECRET_HEADERS = {"authorization", "x-goog-user-project"}

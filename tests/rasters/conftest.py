@@ -169,7 +169,7 @@ def server(tmp_path, monkeypatch):
 def waits(monkeypatch):
     """Seconds that would have been waited between attempts; nothing waits."""
     made = []
-    monkeypatch.setattr(_transport, "pause", lambda seconds, halt=None: made.append(seconds))
+    monkeypatch.setattr(_transport, "pause", lambda seconds, halted=None: made.append(seconds))
     return made
 
 

@@ -90,8 +90,8 @@ def test_a_file_replaced_in_between_is_fetched_anew(server, url, waits, monkeypa
     server.faults = [Fault("cut")]
     pause = _transport.pause
 
-    def replace(seconds, halt=None):
-        pause(seconds, halt)
+    def replace(seconds, halted=None):
+        pause(seconds, halted)
         server.put("/2024/grid_0.05_51.45.npy", OTHER)
 
     monkeypatch.setattr(_transport, "pause", replace)
@@ -277,7 +277,7 @@ def test_processes_fetch_the_same_files_at_once(server):
         import hashlib, sys
         from geofeat.rasters import _transport
         from geofeat.rasters._file_download import fetch_file
-        _transport.pause = lambda seconds, halt=None: None
+        _transport.pause = lambda seconds, halted=None: None
         for pair in sys.argv[1:]:
             url, digest = pair.split("|")
             path = fetch_file(url, sha256=digest)
