@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from geofeat.encoders._wrap import WrapEncoder
     from geofeat.rasters._alphaearth import AlphaEarthSource
     from geofeat.rasters._array_source import ArraySource
+    from geofeat.rasters._predict_raster import predict_raster
     from geofeat.rasters._quantization import dequantize, quantize
     from geofeat.rasters._raster_source import RasterSource
     from geofeat.rasters._sampler import EmbeddingRasterSampler
@@ -69,6 +70,7 @@ _HOME = {
     "dequantize": "geofeat.rasters._quantization",
     "embed_grid": "geofeat.embedders._embed_grid",
     "list_models": "geofeat.embedders._registry",
+    "predict_raster": "geofeat.rasters._predict_raster",
     "quantize": "geofeat.rasters._quantization",
     "show_versions": "geofeat._versions",
 }
@@ -105,6 +107,7 @@ __all__ = [
     "evaluation",
     "exceptions",
     "list_models",
+    "predict_raster",
     "quantize",
     "show_versions",
 ]

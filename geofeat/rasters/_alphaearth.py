@@ -10,9 +10,11 @@ import numpy as np
 
 from geofeat.exceptions import RasterMismatchError
 from geofeat.rasters._alphaearth_index import INDEX_SUFFIXES, AlphaEarthIndex
+from geofeat.rasters._area_serving import ServingFile, files_serving
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
 from geofeat.rasters._header import RasterHeader
+from geofeat.rasters._projection import PixelGrid
 from geofeat.rasters._raster_files import RasterFiles, raster_paths, year_in_path
 from geofeat.rasters._raster_reader import RasterReader
 from geofeat.rasters._source_state import ImmutableSource
@@ -110,8 +112,18 @@ class AlphaEarthSource(ImmutableSource):
             files.layer,
             files.header,
             files.covered_at_all,
-            SearchRules(declared=isinstance(files, AlphaEarthIndex), own_zone_first=True),
+            _rules(files),
         )
+
+    def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
+        """Files that serve all places inside a closed line alike; see `files_serving`."""
+        files = self._files()
+        return files_serving(lon, lat, year, files.layer, files.header, _rules(files))
+
+    def whole_grid(self) -> PixelGrid | None:
+        """Grid of the only file, None where there are several or an index."""
+        files = self._files()
+        return files.only_grid() if isinstance(files, RasterFiles) else None
 
     def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
         """Reader of the bands at the given positions."""
@@ -164,6 +176,10 @@ class AlphaEarthSource(ImmutableSource):
             return None
         found = [file for file in Path(path).glob("aef_index.*") if file.suffix in INDEX_SUFFIXES]
         return str(found[0]) if len(found) == 1 else None
+
+
+def _rules(files: AlphaEarthIndex | RasterFiles) -> SearchRules:
+    return SearchRules(declared=isinstance(files, AlphaEarthIndex), own_zone_first=True)
 
 
 def _in_home(path: str | os.PathLike[str]) -> str:

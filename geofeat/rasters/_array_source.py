@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from geofeat.rasters._area_serving import ServingFile, holds_line
 from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates, rows_per_task
 from geofeat.rasters._candidates import (
     NO_COVERAGE,
@@ -135,6 +136,16 @@ class ArraySource(ImmutableSource):
         return Candidates(
             point[kept], file[kept], row[kept], col[kept], reason, layers, [], nothing
         )
+
+    def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
+        """Layer that serves all places inside a closed line; None where not all lie within."""
+        layers = [layer for layer in self._layers() if layer.year == year]
+        holds = holds_line(self._grid(), lon, lat)
+        return [ServingFile(layer, self._grid()) for layer in layers] if holds and layers else None
+
+    def whole_grid(self) -> PixelGrid:
+        """Grid of the array."""
+        return self._grid()
 
     def reader(self, found: Candidates, bands: np.ndarray) -> _ArrayReader:
         """Reader of the bands at the given positions."""

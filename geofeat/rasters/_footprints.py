@@ -84,6 +84,26 @@ class Footprints:
         keys = np.unique(index[point] * n_files + owners[part])
         return keys // n_files, keys % n_files
 
+    def over_area(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Files whose footprint covers all that a closed line surrounds, and a part of it only.
+
+        Both int64, sorted; the line does not cross the antimeridian.
+        """
+        import shapely
+
+        boxes, owners, polygons = self._parts
+        area = shapely.Polygon(np.column_stack([lon, lat]))
+        reached = np.flatnonzero(
+            (boxes[:, 0] <= lon.max())
+            & (boxes[:, 2] >= lon.min())
+            & (boxes[:, 1] <= lat.max())
+            & (boxes[:, 3] >= lat.min())
+        )
+        shapes = shapely.box(*boxes[reached].T) if polygons is None else polygons[reached]
+        whole = shapely.covers(shapes, area)
+        part = shapely.intersects(shapes, area) & ~whole
+        return np.unique(owners[reached[whole]]), np.unique(owners[reached[part]])
+
     def _pairs(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (point, part), each once."""
         import shapely

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from geofeat._columns import describe_rows
+from geofeat.rasters._area_serving import ServingFile, files_serving
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
 from geofeat.rasters._decoding import RULES
+from geofeat.rasters._projection import PixelGrid
 from geofeat.rasters._raster_files import RasterFiles, raster_paths
 from geofeat.rasters._raster_reader import RasterReader
 from geofeat.rasters._source_state import ImmutableSource
@@ -110,16 +112,28 @@ class RasterSource(ImmutableSource):
             files.layer,
             files.header,
             files.covered_at_all,
-            SearchRules(
-                declared=False,
-                interior=self.overlap == "interior",
-                edge_tolerance=self.edge_tolerance,
-            ),
+            self._rules(),
         )
+
+    def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
+        """Files that serve all places inside a closed line alike; see `files_serving`."""
+        files = self._files()
+        return files_serving(lon, lat, year, files.layer, files.header, self._rules())
+
+    def whole_grid(self) -> PixelGrid | None:
+        """Grid of the only file, None where there are several."""
+        return self._files().only_grid()
 
     def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
         """Reader of the bands at the given positions."""
         return RasterReader(found, bands, self.decode, self.max_block_bytes)
+
+    def _rules(self) -> SearchRules:
+        return SearchRules(
+            declared=False,
+            interior=self.overlap == "interior",
+            edge_tolerance=self.edge_tolerance,
+        )
 
     def _files(self) -> RasterFiles:
         if self._found is None:
