@@ -160,7 +160,8 @@ def map_grid(
     crs : object or None
         Coordinate reference system of the map.
     resolution : float, (float, float) or None
-        Width and height of a pixel in units of the CRS.
+        Width and height of a pixel in units of the CRS; None in another CRS than the source's
+        takes square pixels as large as the source's.
     """
     from pyproj import CRS
 
@@ -254,24 +255,19 @@ def _outline(grid: PixelGrid) -> MapArea:
     return MapArea(shapely.Polygon(line), grid.crs, False)
 
 
-def _suited_size(grid: PixelGrid | None, crs: Any) -> tuple[float, float]:
-    """Size of pixels in another CRS that keeps the resolution of a grid."""
-    from rasterio.crs import CRS
-    from rasterio.warp import calculate_default_transform
+def _suited_size(grid: PixelGrid | None, crs: Any) -> float:
+    """Side of the square in another CRS that is as large as a grid's middle pixel there."""
+    from pyproj import Transformer
 
     assert grid is not None
-    west, south, east, north = _outline(grid).geometry.bounds
-    transform, _, _ = calculate_default_transform(
-        CRS.from_user_input(grid.crs),
-        CRS.from_user_input(crs),
-        grid.width,
-        grid.height,
-        left=west,
-        bottom=south,
-        right=east,
-        top=north,
+    a, b, c, d, e, f = grid.transform
+    col = grid.width / 2 + np.array([0.0, 1.0, 0.0])
+    row = grid.height / 2 + np.array([0.0, 0.0, 1.0])
+    x, y = Transformer.from_crs(grid.crs, crs, always_xy=True).transform(
+        a * col + b * row + c, d * col + e * row + f
     )
-    return transform.a, -transform.e
+    area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
+    return math.sqrt(abs(area))
 
 
 def _block_of(source: Source, grid: PixelGrid) -> tuple[int, int]:

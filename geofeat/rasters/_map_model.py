@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from geofeat._threads import run_slabs
-from geofeat.rasters._forest_votes import forest_votes
+from geofeat.rasters._forest_votes import CodedForest, forest_votes
 
 _SLAB_ROWS = 2**13
 
@@ -53,7 +53,8 @@ class MapModel:
         self.names: list[str] | None = _fitted_names(estimator)
         self.probabilities = bool(probabilities)
         self._percent = probabilities == "percent"
-        self._votes = forest_votes(self._last) if self.classes is not None else None
+        self._forest = forest_votes(self._last) if self.classes is not None else None
+        self._coded: tuple[np.ndarray, CodedForest | None] | None = None
         self.n_layers, self.dtype, self.nodata = self._layout()
 
     def _layout(self) -> tuple[int, str, float]:
@@ -69,21 +70,40 @@ class MapModel:
             raise ValueError(f"{len(self.classes)} classes: a map holds at most 65535")
         return 1, "uint8" if len(self.classes) <= 255 else "uint16", 0
 
-    def fill(self, rows: np.ndarray, which: np.ndarray, out: np.ndarray) -> None:
-        """Write the layers of ``rows[which]`` to ``out[:, which]`` on the usable threads."""
+    def coded(self, tables: np.ndarray) -> CodedForest | None:
+        """Forest that reads bytes of the given values in place of vectors, where there is one."""
+        if self._forest is None or self._steps is not None:
+            return None
+        if self._coded is None or not np.array_equal(self._coded[0], tables, equal_nan=True):
+            self._coded = tables, self._forest.for_bytes(tables)
+        return self._coded[1]
+
+    def fill(
+        self,
+        rows: np.ndarray,
+        which: np.ndarray,
+        out: np.ndarray,
+        coded: CodedForest | None = None,
+    ) -> None:
+        """Write the layers of ``rows[which]`` to ``out[:, which]`` on the usable threads.
+
+        With ``coded`` rows hold its codes.
+        """
 
         def work(start: int, stop: int) -> None:
             part = which[start:stop]
             # An estimator's own threads would come on top of ours.
             with joblib.parallel_config(backend="sequential"):
-                out[:, part] = self._layers(rows, part)
+                out[:, part] = self._layers(rows, part, coded)
 
         run_slabs(work, which.size, _SLAB_ROWS)
 
-    def _layers(self, rows: np.ndarray, which: np.ndarray) -> np.ndarray:
-        if self._votes is not None and self._steps is None and rows.dtype == np.float32:
-            shares = self._votes.shares(rows, which)
-            return self._percents(shares) if self.probabilities else _codes(shares)
+    def _layers(self, rows: np.ndarray, which: np.ndarray, coded: CodedForest | None) -> np.ndarray:
+        forest = self._forest if coded is None else coded.forest
+        if forest is not None and self._steps is None and rows.dtype == forest.limit.dtype:
+            votes = forest.tally(rows, which)
+            if votes is not None:
+                return self._of_votes(votes)
         table: Any = rows[which]
         if self.names is not None:
             table = _frame(table, self.names)
@@ -101,14 +121,15 @@ class MapModel:
         place = np.searchsorted(self.classes, predicted, sorter=order)
         return (order[place] + 1)[None]
 
+    def _of_votes(self, votes: np.ndarray) -> np.ndarray:
+        """Shares of the votes, or the code of the class with most, the first of equals."""
+        if self.probabilities:
+            return self._percents(votes / len(self._last.estimators_))
+        return (votes.argmax(axis=1) + 1)[None]
+
     def _percents(self, shares: np.ndarray) -> np.ndarray:
         """Probabilities as layers, in the type of the map."""
         return np.rint(100.0 * shares.T) if self._percent else shares.T
-
-
-def _codes(shares: np.ndarray) -> np.ndarray:
-    """Code of the most probable class, the first of equals."""
-    return (shares.argmax(axis=1) + 1)[None]
 
 
 def _classes(model: Any) -> np.ndarray | None:

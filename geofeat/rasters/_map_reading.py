@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from geofeat._threads import run_slabs
+from geofeat.kernels._forest import scatter_codes
 from geofeat.kernels._gather import scale_to_unit_length
 from geofeat.rasters._area_serving import ServingFile
-from geofeat.rasters._candidates import OK, REASONS, Candidates
+from geofeat.rasters._candidates import NODATA, OK, REASONS, Candidates
+from geofeat.rasters._forest_votes import CodedForest
 from geofeat.rasters._map_grid import MapGrid, Tile
 from geofeat.rasters._projection import PixelGrid
 from geofeat.rasters._reading import read_candidates
 from geofeat.rasters._sampling import sample_layer
+from geofeat.rasters._sink import PixelSink
 from geofeat.rasters._sources import Source
 
 _ALIGNED = 1e-3
@@ -54,6 +58,59 @@ class Losses:
         self.absent.update(dict.fromkeys(absent))
         for path, count in beyond:
             self.beyond_limit[path] = self.beyond_limit.get(path, 0) + count
+
+
+class _CodeSink(PixelSink):
+    """Takes bytes of pixels as the codes of a forest instead of values."""
+
+    def __init__(self, out: np.ndarray, n_candidates: int, coded: CodedForest):
+        super().__init__(out, n_candidates, "any")
+        self._coded = coded
+
+    def clear(self, rows: np.ndarray) -> None:
+        """Leave rows that nothing serves as they are: nobody looks at them."""
+
+    def put_bytes(self, which: np.ndarray, raw: np.ndarray, tables: np.ndarray) -> None:
+        """Take bytes of shape (bands, k); the tables are those of the codes."""
+        coded, target = self._coded, self.target[which]
+        valid = scatter_codes(raw, coded.codes, coded.is_missing, target, self.out, self.spare)
+        self.status[which] = np.where(valid, OK, NODATA)
+
+
+def read_codes(
+    vectors: PixelVectors,
+    grid: MapGrid,
+    tile: Tile,
+    wanted: np.ndarray,
+    losses: Losses,
+    coded_for: Callable[[np.ndarray], CodedForest | None],
+) -> tuple[np.ndarray, np.ndarray, CodedForest] | None:
+    """Read pixels of a tile as the codes of a forest, int8, where bytes are all that is needed.
+
+    Parameters are those of `read_tile` and ``coded_for``, which gives the forest for the values of
+    bytes. None where values must be read instead.
+    """
+    if len(vectors.years) > 1 or vectors.normalize or vectors.missing != "any":
+        return None
+    if vectors.source.overlap == "mean":
+        return None
+    row, col = np.divmod(wanted, tile.width)
+    found = _found_alike(
+        vectors.source, grid, tile, vectors.years[0], row + tile.row, col + tile.col
+    )
+    if found is None:
+        return None
+    with vectors.source.reader(found, vectors.bands) as reader:
+        ask = getattr(reader, "byte_tables", None)
+        tables = ask() if ask is not None else None
+    coded = None if tables is None else coded_for(tables)
+    if coded is None:
+        return None
+    codes = np.empty((wanted.size, vectors.bands.size), dtype=np.int8)
+    sink = _CodeSink(codes, found.point.size, coded)
+    outcome = read_candidates(vectors.source, found, vectors.bands, "any", codes, False, sink)
+    losses.add(outcome.reason, found.absent, outcome.beyond_limit)
+    return codes, outcome.reason == OK, coded
 
 
 def read_tile(

@@ -20,7 +20,7 @@ from geofeat.rasters._candidates import OK, REASONS
 from geofeat.rasters._map_file import MapLayout, refuse_existing, written_whole
 from geofeat.rasters._map_grid import MapGrid, Tile, map_area, map_grid
 from geofeat.rasters._map_model import MapModel
-from geofeat.rasters._map_reading import Losses, PixelVectors, read_tile
+from geofeat.rasters._map_reading import Losses, PixelVectors, read_codes, read_tile
 from geofeat.rasters._sampler import EmbeddingRasterSampler
 from geofeat.rasters._sources import open_source
 from geofeat.rasters._years import asked_years
@@ -93,7 +93,8 @@ def predict_raster(
         Coordinate reference system of the map. None: that of the source's only file, or of the
         file that serves most of the bounds.
     resolution : float or (float, float), default=None
-        Width and height of a pixel in units of the CRS. None: the source's pixels.
+        Width and height of a pixel in units of the CRS. None: the source's pixels, or square ones
+        of their size in another CRS.
     max_bytes : int, default=2**30
         Bound of the memory for pixels that are worked on at a time, besides the block of the
         source that each thread decodes. Where it holds less than one block of pixels, blocks are
@@ -191,16 +192,21 @@ def _predict_tile(plan: _Plan, grid: MapGrid, tile: Tile, mask: Any, losses: Los
     values = np.full((model.n_layers, size), model.nodata, dtype=model.dtype)
     wanted = np.arange(size) if mask is None else _pixels_inside(mask, grid, tile)
     if wanted.size:
-        rows, valid = read_tile(plan.vectors, grid, tile, wanted, losses)
+        coded = None
+        codes = read_codes(plan.vectors, grid, tile, wanted, losses, model.coded)
+        if codes is not None:
+            rows, valid, coded = codes
+        else:
+            rows, valid = read_tile(plan.vectors, grid, tile, wanted, losses)
         if plan.places:
             row, col = np.divmod(wanted, tile.width)
             rows = np.column_stack(grid.lonlat(row + tile.row, col + tile.col))
         which = np.flatnonzero(valid)
         if wanted.size == size:
-            model.fill(rows, which, values)
+            model.fill(rows, which, values, coded)
         else:
             found = np.empty((model.n_layers, wanted.size), dtype=model.dtype)
-            model.fill(rows, which, found)
+            model.fill(rows, which, found, coded)
             values[:, wanted[which]] = found[:, which]
     return values.reshape(-1, tile.height, tile.width)
 

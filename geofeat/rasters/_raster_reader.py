@@ -75,6 +75,20 @@ class RasterReader(WindowedCandidates):
                     total += sum(int(size or 0) for size in sizes)
         return total
 
+    def byte_tables(self) -> np.ndarray | None:
+        """Values of the stored bytes, float32 of shape (bands, 256), if alike in all files.
+
+        None as well where numbers are wider than bytes, or a mask says what is missing.
+        """
+        tables = [self._decoder(file).tables for file in range(len(self._headers))]
+        if any(header.masked for header in self._headers) or not tables:
+            return None
+        first = tables[0]
+        for table in tables:
+            if first is None or table is None or not np.array_equal(first, table, equal_nan=True):
+                return None
+        return first
+
     def read(self, window: BlockWindow, sink: PixelSink) -> None:
         """Decode a window's blocks and hand the pixels of its candidates over."""
         header = self._headers[window.file]
