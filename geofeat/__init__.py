@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from geofeat.encoders._wrap import WrapEncoder
     from geofeat.rasters._alphaearth import AlphaEarthSource
     from geofeat.rasters._array_source import ArraySource
+    from geofeat.rasters._extract import extract
     from geofeat.rasters._quantization import dequantize, quantize
     from geofeat.rasters._raster_source import RasterSource
     from geofeat.rasters._sampler import EmbeddingRasterSampler
@@ -68,6 +69,7 @@ _HOME = {
     "convert_weights": "geofeat.embedders._convert_weights",
     "dequantize": "geofeat.rasters._quantization",
     "embed_grid": "geofeat.embedders._embed_grid",
+    "extract": "geofeat.rasters._extract",
     "list_models": "geofeat.embedders._registry",
     "quantize": "geofeat.rasters._quantization",
     "show_versions": "geofeat._versions",
@@ -104,6 +106,7 @@ __all__ = [
     "embed_grid",
     "evaluation",
     "exceptions",
+    "extract",
     "list_models",
     "quantize",
     "show_versions",
