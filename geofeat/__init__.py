@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from geofeat.encoders._wrap import WrapEncoder
     from geofeat.rasters._alphaearth import AlphaEarthSource
     from geofeat.rasters._array_source import ArraySource
-    from geofeat.rasters._predict_raster import predict_raster
     from geofeat.rasters._extract import extract
+    from geofeat.rasters._predict_raster import predict_raster
     from geofeat.rasters._quantization import dequantize, quantize
     from geofeat.rasters._raster_source import RasterSource
     from geofeat.rasters._sampler import EmbeddingRasterSampler

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from geofeat._whole_file import refuse_existing, write_whole
 from geofeat.embedders._checkpoint import read_checkpoint
-from geofeat.embedders._whole_file import refuse_existing, write_whole
 
 
 def convert_weights(

@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import re
 import shutil
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
+from geofeat._downloads import ATTEMPTS, judge_status, pause_after, without_secrets
 from geofeat.embedders._registry import PretrainedModel
 from geofeat.exceptions import ChecksumError, DownloadError, LimitError, OfflineError
 
-_ATTEMPTS = 5
-_LONGEST_WAIT = 60.0
 _MAX_BYTES = 4 * 2**30
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
-_TRUE = {"1", "ON", "YES", "TRUE"}
 
 Result = TypeVar("Result")
-
-
-def downloads_are_off(local_files_only: bool | None) -> bool:
-    """Whether the caller or the environment forbids to open a connection."""
-    variables = ("GEOFEAT_OFFLINE", "HF_HUB_OFFLINE")
-    return bool(local_files_only) or any(
-        os.environ.get(name, "").upper() in _TRUE for name in variables
-    )
 
 
 def cached_file(model: PretrainedModel, revision: str) -> Path | None:
@@ -86,7 +71,7 @@ def download(model: PretrainedModel, revision: str, *, again: bool = False) -> t
     address = hf_hub_url(
         repo, file, repo_type=model.repo_type, revision=revision, endpoint=endpoint
     )
-    url = _without_secrets(address)
+    url = without_secrets(address)
     held = _with_patience(lambda: get_hf_file_metadata(address), model, url)
     if held.commit_hash is None or held.etag is None or held.size is None:
         raise _download_error(model, url, "what answers there is no hub: a proxy, a login page?")
@@ -163,13 +148,13 @@ def _with_patience(
     call: Callable[[], Result], model: PretrainedModel, url: str, size: int = 0
 ) -> Result:
     """Call until it succeeds, another attempt is in vain or the last one has failed."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             return call()
         except Exception as error:
             _raise_local_trouble(error, model, size)
             reason, wait = _judge(error, attempt)
-            if wait is None or attempt == _ATTEMPTS:
+            if wait is None or attempt == ATTEMPTS:
                 failure = _download_error(model, url, reason, _status(error), attempt)
                 raise failure from error
         time.sleep(wait)
@@ -210,8 +195,6 @@ def _judge(error: Exception, attempt: int) -> tuple[str, float | None]:
     from huggingface_hub.errors import LocalEntryNotFoundError, RevisionNotFoundError
 
     status = _status(error)
-    # Half to one and a half times the step, so that many clients do not come back together.
-    pause = min(30.0, 0.5 * 2 ** (attempt - 1)) * random.SystemRandom().uniform(0.5, 1.5)
     # The library raises this after attempts of its own.
     if isinstance(error, LocalEntryNotFoundError):
         return f"the hub cannot be reached{f' (status {status})' if status else ''}", None
@@ -225,15 +208,11 @@ def _judge(error: Exception, attempt: int) -> tuple[str, float | None]:
         return "the repository has no such revision (status 404)", None
     if status in {404, 410}:
         return f"the hub has no such file (status {status})", None
-    if status is not None and status not in _TRANSIENT:
-        return f"the hub answers with status {status}", None
     if status is not None:
-        asked = _retry_after(error)
-        reason = f"the hub answers with status {status}"
-        if asked > _LONGEST_WAIT:
-            return f"{reason} and asks to come back in {asked:.0f} seconds", None
-        return reason, max(pause, asked)
-    return f"the connection failed ({type(error).__name__})", pause
+        headers = getattr(getattr(error, "response", None), "headers", {})
+        reason, wait = judge_status(status, str(headers.get("Retry-After", "")), attempt)
+        return f"the hub {reason}", wait
+    return f"the connection failed ({type(error).__name__})", pause_after(attempt)
 
 
 def _status(error: BaseException | None) -> int | None:
@@ -244,18 +223,6 @@ def _status(error: BaseException | None) -> int | None:
             return int(status)
         error = error.__cause__
     return None
-
-
-def _retry_after(error: Exception) -> float:
-    """Seconds that the answer asks to wait, given as a number or a date; 0 if it does not."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    value = str(headers.get("Retry-After", "")).strip()
-    if value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0
 
 
 def _download_error(
@@ -277,9 +244,3 @@ def _cache_folder() -> Path:
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
-
-
-def _without_secrets(url: str) -> str:
-    """Drop the user's name, password and query from an address."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

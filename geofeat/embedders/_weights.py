@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from geofeat._downloads import downloads_are_off
 from geofeat.embedders import _hub, _weights_store
 from geofeat.embedders._npz import is_npz, read_npz
 from geofeat.embedders._registry import PretrainedModel, find_model
@@ -82,7 +83,7 @@ def load_weights(
     """
     model = find_model(name)
     if weights is None:
-        offline = _hub.downloads_are_off(local_files_only)
+        offline = downloads_are_off(local_files_only)
         return _once(("model", model.name), lambda: _registered(model, offline))
     if isinstance(weights, Mapping):
         return _given(model, weights)

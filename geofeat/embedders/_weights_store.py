@@ -5,13 +5,9 @@ A record pins what the registry leaves open: the commit and the SHA-256 sum of t
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import shutil
-import time
 import uuid
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geofeat._versions import cache_folder
+from geofeat._whole_file import explain_cache_trouble, remove_stale, write_whole
 from geofeat.embedders import _hub
 from geofeat.embedders._registry import PretrainedModel
-from geofeat.embedders._whole_file import write_whole
 
 if TYPE_CHECKING:
     from geofeat.embedders._weights import Weights
 
-_STALE_SECONDS = 24 * 3600
 _MAX_RECORD_BYTES = 100_000
 
 
@@ -138,8 +133,8 @@ def require_writable_folder() -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise _explained(error, folder, 0) from error
-    _remove_stale(folder)
+        raise explain_cache_trouble(error, folder, 0) from error
+    remove_stale(folder)
 
 
 def _serialised(network: Weights) -> bytes:
@@ -154,30 +149,7 @@ def _write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
-        raise _explained(error, path.parent, len(content)) from error
-
-
-def _explained(error: OSError, folder: Path, n_bytes: int) -> OSError:
-    """Say of which folder an error speaks and how to choose another."""
-    advice = "set GEOFEAT_CACHE to a folder that can be written"
-    if error.errno == errno.ENOSPC:
-        try:
-            free = str(shutil.disk_usage(folder).free)
-        except OSError:
-            free = "fewer"
-        message = f"no space left: {n_bytes} bytes needed, {free} free; {advice} and is larger"
-        return OSError(errno.ENOSPC, message, str(folder))
-    message = f"geofeat's cache folder cannot be written ({error.strerror}); {advice}"
-    kind = PermissionError if error.errno == errno.EROFS else OSError
-    return kind(error.errno, message, str(folder))
-
-
-def _remove_stale(folder: Path) -> None:
-    """Remove what processes that were killed a day ago or earlier left behind."""
-    for leftover in folder.glob(".*.tmp"):
-        with suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
-                leftover.unlink()
+        raise explain_cache_trouble(error, path.parent, len(content)) from error
 
 
 def _folder() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from geofeat.rasters._candidates import (
     reasons_before_search,
 )
 from geofeat.rasters._footprints import Footprints
-from geofeat.rasters._header import RasterHeader
+from geofeat.rasters._header import RasterHeader, file_exists, look_at_remote
 from geofeat.rasters._projection import containing_pixels, pixel_positions
 
 
@@ -174,7 +173,8 @@ def _without_absent(
 
     Only an index may name files that are not there; one that was found and read has vanished.
     """
-    there = np.array([Path(path).exists() for path in paths], dtype=bool)
+    look_at_remote(paths)
+    there = np.array([file_exists(path) for path in paths], dtype=bool)
     absent = [path for path, exists in zip(paths, there, strict=True) if not exists]
     if absent and not declared:
         raise SourceError(absent[0], "was there when the source was first used and is gone")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,14 +14,17 @@ import numpy as np
 
 from geofeat.exceptions import CorruptFileError, SourceError
 from geofeat.rasters._projection import PixelGrid, project
+from geofeat.rasters._remote import is_remote, remote_head, remote_stamp
+from geofeat.rasters._remote_raster import HEAD_BYTES, open_in_memory, remote_raster
+from geofeat.rasters._transport import IN_FLIGHT
 
 
 class RasterHeader(NamedTuple):
     """The part of a raster's header that sampling needs, without an open file behind it.
 
     ``blocks`` is (height, width) of a block in pixels, ``planar`` whether bands lie apart.
-    ``nodata``, ``scales``, ``offsets`` have one entry a band. ``stamp`` is size in bytes and time
-    of the last change in nanoseconds.
+    ``nodata``, ``scales``, ``offsets`` have one entry a band. ``stamp`` is what
+    `file_stamp` tells.
     """
 
     path: str
@@ -36,10 +43,15 @@ class RasterHeader(NamedTuple):
 
 
 def open_raster(path: str) -> Any:
-    """Open a dataset of this thread's own, by the GeoTIFF driver unless the name ends in .vrt."""
+    """Open a dataset of this thread's own, by the GeoTIFF driver unless the name ends in .vrt.
+
+    Of a remote file it tells everything but pixels; `geofeat.rasters._remote_raster` fetches those.
+    """
     import rasterio
     from rasterio.errors import RasterioError
 
+    if is_remote(path):
+        return open_in_memory(path, remote_raster(path).directory.header())
     driver = "VRT" if path.lower().endswith(".vrt") else "GTiff"
     try:
         return rasterio.open(path, driver=driver, sharing=False)
@@ -50,9 +62,38 @@ def open_raster(path: str) -> Any:
 
 
 def file_stamp(path: str) -> tuple[int, int]:
-    """Size in bytes and time of last change in nanoseconds."""
+    """Size in bytes and time of last change in nanoseconds; of a remote file, a hash of its tag."""
+    if is_remote(path):
+        size, tag = remote_stamp(path)
+        return size, int.from_bytes(hashlib.blake2b(tag.encode(), digest_size=7).digest())
     status = Path(path).stat()
     return status.st_size, status.st_mtime_ns
+
+
+def file_exists(path: str) -> bool:
+    """Whether there is such a file, here or on its server."""
+    if not is_remote(path):
+        return Path(path).exists()
+    try:
+        remote_head(path, HEAD_BYTES)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def look_at_remote(paths: Sequence[str]) -> None:
+    """Look at remote files side by side; what is wrong with one is told when it is read."""
+    remote = [path for path in paths if is_remote(path)]
+    if len(remote) < 2:
+        return
+
+    def look(path: str) -> None:
+        with suppress(OSError, ValueError):
+            remote_head(path, HEAD_BYTES)
+
+    with ThreadPoolExecutor(min(len(remote), IN_FLIGHT), thread_name_prefix="geofeat") as pool:
+        for _ in pool.map(look, remote):
+            pass
 
 
 def read_header(path: str) -> RasterHeader:

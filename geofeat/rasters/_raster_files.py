@@ -8,22 +8,24 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from geofeat._threads import run_tasks
 from geofeat.exceptions import RasterMismatchError, SourceError
+from geofeat.rasters._addresses import is_remote, resolve
 from geofeat.rasters._candidates import NO_LAYER_YEAR
 from geofeat.rasters._catalogue import Layer, utm_zone
 from geofeat.rasters._footprints import Footprints, grid_box, own_zone_boxes
-from geofeat.rasters._header import RasterHeader, read_header
+from geofeat.rasters._header import RasterHeader, look_at_remote, read_header
 from geofeat.rasters._projection import PixelGrid, containing_pixels, pixel_positions
 
 _SUFFIXES = (".tif", ".tiff")
 _YEAR = re.compile(r"\d{4}")
 _YEAR_IN_NAME = re.compile(r"(?:^|[_-])(\d{4})(?=[_.-]|$)")
 _FIRST_YEAR = 2017  # of AlphaEarth, the one source that takes years from paths
-_REMOTE = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://|/vsi)")
+_ELSEWHERE = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://|/vsi)")
 
 
 class RasterFiles:
@@ -101,6 +103,7 @@ class RasterFiles:
         return covered
 
     def _read_layer(self, paths: list[str]) -> Layer:
+        look_at_remote(paths)
         run_tasks(self.header, paths)
         headers = [self.header(path) for path in paths]
         first = self.header(self.paths[0])
@@ -136,7 +139,10 @@ def raster_paths(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     or pattern come sorted by path, lists keep their order.
     """
     if isinstance(paths, str | os.PathLike):
-        name = local_path(os.fspath(paths))
+        name = os.fspath(paths)
+        if is_remote(name):
+            return [_remote_file(name)]
+        name = local_path(name)
         if Path(name).is_dir():
             found = [
                 str(p)
@@ -163,9 +169,23 @@ def raster_paths(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     return found
 
 
+def _remote_file(url: str) -> str:
+    """Check that an address may be one of a raster; nothing is asked for yet."""
+    address = resolve(url)
+    name = urlsplit(address.url).path.rpartition("/")[2].lower()
+    if not name or any(sign in name for sign in "*?["):
+        raise SourceError(
+            address.shown,
+            "is no address of one file; folders and patterns are searched on this computer only",
+        )
+    if name.endswith(".vrt"):
+        raise SourceError(address.shown, "is a .vrt, which is read from this computer's disks only")
+    return url
+
+
 def local_path(path: str) -> str:
     """Return the path unless it names a place that only a network reaches."""
-    if _REMOTE.match(path):
+    if is_elsewhere(path):
         raise SourceError(
             path,
             "is not a local file; copy it here. What an index names is found in the copies by "
@@ -174,9 +194,9 @@ def local_path(path: str) -> str:
     return path
 
 
-def is_remote(path: str) -> bool:
-    """Whether a path is a URL or a GDAL virtual path."""
-    return bool(_REMOTE.match(path))
+def is_elsewhere(path: str) -> bool:
+    """Whether a path is an address of any scheme or a virtual path of GDAL's."""
+    return bool(_ELSEWHERE.match(path))
 
 
 def year_in_path(path: str) -> int | None:

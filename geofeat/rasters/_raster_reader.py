@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from geofeat.exceptions import CorruptFileError, LimitError, SourceError
+from geofeat.rasters._area_fetcher import AreaFetcher, Place
 from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates
 from geofeat.rasters._candidates import Candidates
 from geofeat.rasters._decoding import BandDecoder, band_decoder
 from geofeat.rasters._header import RasterHeader, file_stamp, open_raster
+from geofeat.rasters._remote import is_remote
+from geofeat.rasters._remote_raster import Area, FetchedArea, remote_raster
 from geofeat.rasters._sink import PixelSink
 
 # GDAL keeps decoded blocks of an open file in a cache of the process; reopening frees them.
@@ -49,16 +54,28 @@ class RasterReader(WindowedCandidates):
         self._own = threading.local()
         self._open: set[Any] = set()
         self._lock = threading.Lock()
+        self._fetcher = AreaFetcher(bands)
 
     def close(self) -> None:
         """Close the datasets of all threads."""
+        self._fetcher.close()
         for dataset in self._open:
             dataset.close()
         self._open.clear()
 
+    def windows(self, which: np.ndarray) -> list[BlockWindow]:
+        """Windows that cover every block of the candidates once; remote ones are fetched ahead."""
+        found = super().windows(which)
+        remote = [window for window in found if is_remote(self._headers[window.file].path)]
+        self._fetcher.expect([self._place(window) for window in remote])
+        return found
+
     def stored_bytes(self, window: BlockWindow) -> int:
         """Bytes to read for a window: compressed where the file tells, decoded otherwise."""
         header = self._headers[window.file]
+        if is_remote(header.path):
+            _, area, masked = self._place(window)
+            return remote_raster(header.path).stored_bytes(area, self._bands, masked)
         height, width = header.blocks
         dataset = self._dataset(window.file)
         planes = [int(b) + 1 for b in self._bands] if header.planar else [1]
@@ -95,35 +112,36 @@ class RasterReader(WindowedCandidates):
         decoder = self._decoder(window.file)
         which = window.which
         offsets = (self._row[which] - window.row) * window.width + self._col[which] - window.col
-        hidden = self._hidden(window, header, offsets)
         size = window.height * window.width
         whole = size * self._bands.size * np.dtype(header.dtype).itemsize <= _BYTES_BEFORE_REOPENING
+        fetched = self._fetched(window)
+        hidden = self._hidden(window, fetched, offsets)
         if header.planar and not (whole and which.size > size // 4):
-            raw = self._gather_planes(window, header, offsets)
+            raw = self._gather_planes(window, fetched, offsets)
             self._hand_over(sink, which, raw, decoder, hidden)
             return
-        planes = read_block(self._dataset(window.file), self._bands + 1, window, None)
+        with self._pixels(window, fetched, self._bands) as dataset:
+            planes = read_block(dataset, self._bands + 1, window, None)
         planes = planes.reshape(self._bands.size, -1)
         for first in range(0, which.size, _POINTS_AT_ONCE):
             part = slice(first, first + _POINTS_AT_ONCE)
             raw = np.take(planes, offsets[part], axis=1)
             part_hidden = None if hidden is None else hidden[part]
             self._hand_over(sink, which[part], raw, decoder, part_hidden)
-        self._count(planes.nbytes)
 
     def _gather_planes(
-        self, window: BlockWindow, header: RasterHeader, offsets: np.ndarray
+        self, window: BlockWindow, fetched: FetchedArea | None, offsets: np.ndarray
     ) -> np.ndarray:
         """Raw numbers of shape (bands, k), plane after plane through one small buffer."""
-        dataset = self._dataset(window.file)
+        dtype = np.dtype(self._headers[window.file].dtype)
         size = window.height * window.width
-        itemsize = np.dtype(header.dtype).itemsize
-        step = max(1, min(self._bands.size, _PLANES_BYTES // (size * itemsize)))
-        buffer = np.empty((step, window.height, window.width), dtype=header.dtype)
-        raw = np.empty((self._bands.size, offsets.size), dtype=header.dtype)
+        step = max(1, min(self._bands.size, _PLANES_BYTES // (size * dtype.itemsize)))
+        buffer = np.empty((step, window.height, window.width), dtype=dtype)
+        raw = np.empty((self._bands.size, offsets.size), dtype=dtype)
         for first in range(0, self._bands.size, step):
-            bands = self._bands[first : first + step] + 1
-            planes = read_block(dataset, bands, window, buffer[: bands.size])
+            bands = self._bands[first : first + step]
+            with self._pixels(window, fetched, bands) as dataset:
+                planes = read_block(dataset, bands + 1, window, buffer[: bands.size])
             np.take(
                 planes.reshape(bands.size, -1),
                 offsets,
@@ -131,18 +149,48 @@ class RasterReader(WindowedCandidates):
                 out=raw[first : first + bands.size],
                 mode="clip",  # the mode that writes straight into `out`
             )
-        self._count(size * itemsize * self._bands.size)
         return raw
 
     def _hidden(
-        self, window: BlockWindow, header: RasterHeader, offsets: np.ndarray
+        self, window: BlockWindow, fetched: FetchedArea | None, offsets: np.ndarray
     ) -> np.ndarray | None:
         """Pixels that the file's own mask band declares missing."""
-        if not header.masked:
+        if not self._headers[window.file].masked:
             return None
-        mask = read_mask(self._dataset(window.file), window)
+        with self._pixels(window, fetched, self._bands[:0], masked=True) as dataset:
+            mask = read_mask(dataset, window)
         hidden: np.ndarray = mask.reshape(-1)[offsets] == 0
         return hidden
+
+    def _fetched(self, window: BlockWindow) -> FetchedArea | None:
+        """Chunks of a window of a remote file; None for a local one, which needs none."""
+        header = self._headers[window.file]
+        if not is_remote(header.path):
+            return None
+        _refuse_changed(header)
+        return self._fetcher.take(self._place(window))
+
+    @contextmanager
+    def _pixels(
+        self,
+        window: BlockWindow,
+        fetched: FetchedArea | None,
+        bands: np.ndarray,
+        masked: bool = False,
+    ) -> Iterator[Any]:
+        """Give a dataset in which a window can be read: the file's, or one made of its chunks."""
+        if fetched is not None:
+            with fetched.opened(bands, masked) as dataset:
+                yield dataset
+            return
+        yield self._dataset(window.file)
+        itemsize = np.dtype(self._headers[window.file].dtype).itemsize
+        self._count(window.height * window.width * bands.size * itemsize)
+
+    def _place(self, window: BlockWindow) -> Place:
+        """Say what a window is to its server: address, area, and whether with the mask."""
+        header = self._headers[window.file]
+        return Place(header.path, Area(*window[1:5]), header.masked)
 
     def _hand_over(
         self,
@@ -181,10 +229,7 @@ class RasterReader(WindowedCandidates):
             own.file = None
             own.dataset.close()
         header = self._headers[file]
-        if file_stamp(header.path) != header.stamp:
-            raise SourceError(
-                header.path, "has changed since the source looked at it; make the source anew"
-            )
+        _refuse_changed(header)
         own.dataset = open_raster(header.path)
         with self._lock:
             self._open.add(own.dataset)
@@ -193,6 +238,13 @@ class RasterReader(WindowedCandidates):
 
     def _count(self, decoded: int) -> None:
         self._own.decoded += decoded
+
+
+def _refuse_changed(header: RasterHeader) -> None:
+    if file_stamp(header.path) != header.stamp:
+        raise SourceError(
+            header.path, "has changed since the source looked at it; make the source anew"
+        )
 
 
 def read_block(
@@ -232,12 +284,21 @@ def read_mask_band(path: str) -> np.ndarray:
     """Read the first band of a small raster, such as a landmask."""
     from rasterio.errors import RasterioError
 
-    with open_raster(path) as dataset:
+    with _opened_whole(path) as dataset:
         try:
             band: np.ndarray = dataset.read(1)
         except RasterioError as error:
             raise CorruptFileError(path, f"cannot be read: {error.__cause__ or error}") from error
     return band
+
+
+def _opened_whole(path: str) -> Any:
+    """Give a dataset whose first band can be read."""
+    if not is_remote(path):
+        return open_raster(path)
+    raster, first = remote_raster(path), np.zeros(1, dtype=np.int64)
+    whole = raster.fetch(Area(0, 0, *raster.directory.shape), first, masked=False)
+    return whole.opened(first, masked=False)
 
 
 def _layout(header: RasterHeader, n_bands: int, max_block_bytes: int) -> BlockLayout:

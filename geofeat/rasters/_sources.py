@@ -118,11 +118,11 @@ def open_source(source: Any) -> Source:
 
 def _source_at(path: str) -> Source:
     from geofeat.rasters._alphaearth import AlphaEarthSource
-    from geofeat.rasters._alphaearth_index import INDEX_SUFFIXES
+    from geofeat.rasters._alphaearth_tables import index_suffix
     from geofeat.rasters._tessera import TesseraSource
     from geofeat.rasters._tessera_folder import looks_like_tessera
 
-    if Path(path).suffix.lower() in INDEX_SUFFIXES:
+    if index_suffix(path):
         return AlphaEarthSource(path)
     if Path(path).is_dir() and looks_like_tessera(path):
         return TesseraSource(path)

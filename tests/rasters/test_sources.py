@@ -372,7 +372,7 @@ def test_files_that_cannot_serve_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.tif"):
         sampler(str(tmp_path / "nothing.tif")).transform([[9, 47]])
     with pytest.raises(SourceError, match="not a local file"):
-        sampler("https://example.org/a.tif").transform([[9, 47]])
+        sampler("/vsicurl/https://example.org/a.tif").transform([[9, 47]])
     with pytest.raises(FileNotFoundError, match="no file matches"):
         RasterSource(str(tmp_path / "*.jp2")).band_names  # noqa: B018
 
