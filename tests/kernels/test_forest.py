@@ -20,9 +20,9 @@ def arrays_of(trees, n_classes, dtype):
         place = {id(node): i for i, node in enumerate(inner)}
         slots = []
         for node in inner:
-            for child in node[2:]:
-                if not isinstance(child, tuple):
-                    slots.append((child, id(node), child is node[2]))
+            slots += [
+                (c, id(node), i == 0) for i, c in enumerate(node[2:]) if not isinstance(c, tuple)
+            ]
         slots.sort(key=lambda slot: slot[0])
         where = {(parent, first): len(inner) + i for i, (_, parent, first) in enumerate(slots)}
         for node in inner:
