@@ -28,7 +28,8 @@ class PixelVectors(NamedTuple):
     """What is read of each pixel: layers side by side, in the order of ``years``.
 
     ``bands`` are positions; ``missing``, ``fallback`` and ``normalize`` those of
-    `EmbeddingRasterSampler`.
+    `EmbeddingRasterSampler`. A ``sampler`` that looks further than the pixel itself, at a window
+    around it for example, is asked for the pixels' centres instead.
     """
 
     source: Source
@@ -37,10 +38,13 @@ class PixelVectors(NamedTuple):
     missing: str = "any"
     fallback: str | None = None
     normalize: str | None = None
+    sampler: Any = None
 
     @property
     def width(self) -> int:
         """Number of columns."""
+        if self.sampler is not None:
+            return len(self.sampler.get_feature_names_out())
         return len(self.years) * self.bands.size
 
 
@@ -92,6 +96,8 @@ def read_codes(
     """
     if len(vectors.years) > 1 or vectors.normalize or vectors.missing != "any":
         return None
+    if vectors.sampler is not None:
+        return None
     if vectors.source.overlap == "mean":
         return None
     row, col = np.divmod(wanted, tile.width)
@@ -138,10 +144,15 @@ def read_tile(
     valid : bool array of shape (n,)
         Which pixels have a value in every layer.
     """
-    rows = np.empty((wanted.size, vectors.width), dtype=np.float32)
-    valid = np.ones(wanted.size, dtype=bool)
     row, col = np.divmod(wanted, tile.width)
     row, col = row + tile.row, col + tile.col
+    if vectors.sampler is not None:
+        rows = vectors.sampler.transform(np.column_stack(grid.lonlat(row, col)))
+        valid = ~np.isnan(rows).all(axis=1)
+        losses.add(np.where(valid, OK, NODATA), [], [])
+        return rows, valid
+    rows = np.empty((wanted.size, vectors.width), dtype=np.float32)
+    valid = np.ones(wanted.size, dtype=bool)
     lonlat: tuple[np.ndarray, np.ndarray] | None = None
     n_bands = vectors.bands.size
     for i, year in enumerate(vectors.years):

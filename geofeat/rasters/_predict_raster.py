@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -32,6 +33,7 @@ _FOLLOWED |= {"on_missing", "progress"}
 # Per pixel: place, candidates and their sorting.
 _SEARCH_BYTES = 200
 _NAMED_FILES = 3
+_YEAR = re.compile(r"_\d{4}$")
 
 
 class _Plan(NamedTuple):
@@ -268,18 +270,12 @@ def _plan_of_sampler(
 ) -> _Plan:
     if len(pipeline.steps) < 2:
         raise TypeError("the pipeline is a sampler alone; a map needs an estimator behind it")
-    changed = {} if source is None else {"source": source}
-    if year is not None:
-        changed["year"] = year
-    used = EmbeddingRasterSampler(**{**sampler.get_params(deep=False), **changed})
-    opened = used._open() if changed else sampler._open()
-    given = year if year is not None else sampler.year
-    years = _years(opened, given, sampler.lag)
+    changed: dict[str, Any] = {"on_missing": "nan"}
+    changed |= {} if year is None else {"year": year}
+    opened = sampler._open() if source is None else open_source(source)
+    years = _years(opened, year if year is not None else sampler.year, sampler.lag)
+    used = type(sampler)(**{**sampler.get_params(deep=False), **changed, "source": opened})
     rest = pipeline[1:] if len(pipeline.steps) > 2 else pipeline.steps[1][1]
-    if _reads_more_than_a_pixel(sampler):
-        model = MapModel(Pipeline([("sampler", used), *pipeline.steps[1:]]), probabilities)
-        return _Plan(PixelVectors(opened, years, np.arange(1)), model, True)
-    model = MapModel(rest, probabilities)
     vectors = PixelVectors(
         opened,
         years,
@@ -287,8 +283,11 @@ def _plan_of_sampler(
         sampler.missing,
         sampler.fallback,
         sampler.normalize,
+        used if _reads_more_than_a_pixel(sampler) else None,
     )
     _require_width(rest, vectors.width)
+    model = MapModel(rest, probabilities)
+    _require_names(model, used.get_feature_names_out().tolist())
     return _Plan(vectors, model, False)
 
 
@@ -337,6 +336,17 @@ def _require_width(estimator: Any, width: int) -> None:
             f"the estimator was fitted on {expected} columns, the source gives {width}: choose the "
             "bands with a pipeline that begins with EmbeddingRasterSampler(..., bands=[...])"
         )
+
+
+def _require_names(model: MapModel, names: list[str]) -> None:
+    """Refuse columns of other names than those of the fit; only their years may be others."""
+    fitted = model.names
+    if fitted is None or [_YEAR.sub("", n) for n in fitted] == [_YEAR.sub("", n) for n in names]:
+        return
+    raise ValueError(
+        f"the estimator was fitted on the columns {', '.join(fitted[:3])}, ..., the source gives "
+        f"{', '.join(names[:3])}, ...: map the product that it was fitted on"
+    )
 
 
 def _require_two_columns(model: MapModel) -> None:

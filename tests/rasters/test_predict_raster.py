@@ -1,6 +1,9 @@
 """Maps against the sampler and the estimator asked pixel by pixel."""
 
+from typing import ClassVar
+
 import geopandas as gpd
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,7 +29,7 @@ from geofeat import (
     TesseraSource,
     predict_raster,
 )
-from geofeat.exceptions import CoverageWarning
+from geofeat.exceptions import CoverageWarning, SourceError
 from geofeat.rasters import _map_file, _map_reading
 from tests.rasters.conftest import SEAM, block_planes
 from tests.rasters.writers import (
@@ -114,7 +117,7 @@ def test_south_up_and_north_up_files_give_one_map(scene, tmp_path):
     "estimator",
     [
         RandomForestClassifier(9, random_state=1),
-        ExtraTreesClassifier(300, random_state=1),
+        ExtraTreesClassifier(140, random_state=1),
         RandomForestClassifier(5, max_depth=3, random_state=1, n_jobs=2),
         KNeighborsClassifier(3),
         make_pipeline(StandardScaler(), RandomForestClassifier(7, random_state=1)),
@@ -189,6 +192,17 @@ def test_columns_fitted_by_name_get_a_frame_without_warnings(scene, tmp_path):
         assert_array_equal(labels_there, named[-1].predict(frame))
 
 
+def test_columns_of_another_product_are_refused(scene, neighbours, tmp_path):
+    path, _, points, labels = scene
+    sampler = EmbeddingRasterSampler(path, year=2023, bands=["A00", "A01", "A02"])
+    model = make_pipeline(sampler, RandomForestClassifier(3)).set_output(transform="pandas")
+    model.fit(points, labels)
+    other = RasterSource(neighbours[0], year=2023)
+    model[0].set_params(bands=None)
+    with pytest.raises(ValueError, match=r"fitted on the columns A00, .* gives band_001"):
+        predict_raster(model, other, (0, 0, 1, 1), tmp_path / "map.tif")
+
+
 def test_pipelines_of_places_get_the_centres_of_pixels(scene, tmp_path):
     path, _, points, labels = scene
     union = make_union(
@@ -254,6 +268,19 @@ def seam_model(seam, **parameters):
     good = ~np.isnan(values).any(axis=1)
     model = make_pipeline(sampler, RandomForestClassifier(9, random_state=0))
     return model.fit(points[good], labels[good])
+
+
+def test_a_grid_of_its_own_over_several_files(seam, tmp_path):
+    model = seam_model(seam, year=2023)
+    bounds = (SEAM - 0.002, 46.999, SEAM + 0.002, 47.001)
+    out = predict_raster(model, None, bounds, tmp_path / "map.tif", crs=3035, resolution=15)
+    with rasterio.open(out) as file:
+        assert file.res == (15, 15)
+        assert file.transform.c % 15 == 0
+        assert_array_equal(file.read(1).ravel(), expected_codes(model, centres(file)))
+        assert (file.read(1) > 0).any()
+    with pytest.raises(SourceError, match="no file between"):
+        predict_raster(model, None, (50, 46.999, 50.1, 47.0), tmp_path / "none.tif")
 
 
 @pytest.mark.parametrize("year", [2022, 2023, [2022, 2023]])
@@ -514,6 +541,49 @@ def test_the_file_is_cloud_optimized_with_overviews_names_and_colours(tmp_path):
         mean = file.read(1, out_shape=(550, 350))[400:, 200:]
         full = file.read(1)[800:, 400:]
     assert_allclose(mean, full.reshape(150, 2, 150, 2).mean(axis=(1, 3)), atol=1e-6)
+
+
+class Averaging(EmbeddingRasterSampler):
+    """A sampler that looks further than the pixel: the mean of two neighbours in a row."""
+
+    def __init__(self, source, *, year=None, reach=0.0, on_missing="warn"):
+        super().__init__(source, year=year, on_missing=on_missing)
+        self.reach = reach
+
+    def transform(self, X):
+        beside = np.asarray(X) + np.array([self.reach, 0.0])
+        return (super().transform(X) + super().transform(beside)) / 2
+
+
+def test_samplers_that_look_further_are_asked_themselves(scene, tmp_path):
+    path, _, points, labels = scene
+    sampler = Averaging(path, year=2023, reach=0.00013, on_missing="nan")
+    inside = ~np.isnan(sampler.transform(points)).any(axis=1)
+    model = make_pipeline(sampler, RandomForestClassifier(5, random_state=0))
+    model.fit(points[inside], labels[inside])
+    with rasterio.open(predict_raster(model, None, None, tmp_path / "map.tif")) as file:
+        codes, places = file.read(1).ravel(), centres(file)
+    vectors = sampler.transform(places)
+    good = ~np.isnan(vectors).any(axis=1)
+    assert_array_equal(model.classes_[codes[good] - 1], model[-1].predict(vectors[good]))
+    assert (codes[~good] == 0).all()
+    plain = ~np.isnan(EmbeddingRasterSampler(path, on_missing="nan").transform(places)[:, 0])
+    assert (plain & ~good).any()
+
+
+class Counting(KNeighborsClassifier):
+    jobs: ClassVar[list[int]] = []
+
+    def predict(self, X):
+        self.jobs.append(joblib.effective_n_jobs(4))
+        return super().predict(X)
+
+
+def test_estimators_get_one_job_while_our_threads_call_them(scene, tmp_path):
+    path, _, points, labels = scene
+    model = make_pipeline(EmbeddingRasterSampler(path, year=2023), Counting(1))
+    predict_raster(model.fit(points, labels), None, None, tmp_path / "map.tif")
+    assert set(Counting.jobs) == {1}
 
 
 class Interrupting(KNeighborsClassifier):
