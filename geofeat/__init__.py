@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from geofeat.rasters._quantization import dequantize, quantize
     from geofeat.rasters._raster_source import RasterSource
     from geofeat.rasters._sampler import EmbeddingRasterSampler
+    from geofeat.rasters._table_source import EmbeddingTableSource
     from geofeat.rasters._tessera import TesseraSource
+    from geofeat.rasters._zarr_source import ZarrSource
 
 __version__ = "0.1.0.dev0"
 
@@ -51,6 +53,7 @@ _HOME = {
     "ClimplicitEmbedder": "geofeat.embedders._climplicit",
     "DirectEncoder": "geofeat.encoders._direct",
     "EmbeddingRasterSampler": "geofeat.rasters._sampler",
+    "EmbeddingTableSource": "geofeat.rasters._table_source",
     "FourierTimeEncoder": "geofeat.encoders._fourier_time",
     "GeoCLIPEmbedder": "geofeat.embedders._geoclip",
     "HarmonicFeatures": "geofeat.encoders._harmonic_regression",
@@ -66,6 +69,7 @@ _HOME = {
     "TTEEmbedder": "geofeat.embedders._tte",
     "TesseraSource": "geofeat.rasters._tessera",
     "WrapEncoder": "geofeat.encoders._wrap",
+    "ZarrSource": "geofeat.rasters._zarr_source",
     "all_transformers": "geofeat._discovery",
     "convert_weights": "geofeat.embedders._convert_weights",
     "dequantize": "geofeat.rasters._quantization",
@@ -86,6 +90,7 @@ __all__ = [
     "ClimplicitEmbedder",
     "DirectEncoder",
     "EmbeddingRasterSampler",
+    "EmbeddingTableSource",
     "FourierTimeEncoder",
     "GeoCLIPEmbedder",
     "HarmonicFeatures",
@@ -101,6 +106,7 @@ __all__ = [
     "TTEEmbedder",
     "TesseraSource",
     "WrapEncoder",
+    "ZarrSource",
     "all_transformers",
     "convert_weights",
     "datasets",

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from geofeat._columns import column_values, describe_rows, frame_columns, frame_names
+from geofeat._lazy import refuse_lazy
 from geofeat._sklearn import get_namespace_and_device, supported_float_dtypes
 from geofeat._warnings import warn_caller
 from geofeat.exceptions import CoordinateWarning
@@ -84,6 +85,7 @@ def as_table(X: Any, owner: str, row: str, one: str) -> Any:
     row, one : str
         What a row is, for messages: in full, and in a word.
     """
+    refuse_lazy(X, owner)
     if sparse.issparse(X):
         raise TypeError(
             f"{owner} needs dense data, got a sparse {type(X).__name__}: pass X.toarray()."
@@ -254,7 +256,7 @@ def _from_geometry(X: Any, owner: str, warn: Warn) -> tuple[np.ndarray, np.ndarr
         counts = ", ".join(f"{count} {kind}" for kind, count in kinds.value_counts().items())
         raise ValueError(
             f"{owner} reads points, got {counts}. Take X.centroid or X.representative_point(), in "
-            "a projected CRS, or sample polygons with a zonal method."
+            "a projected CRS, or sample polygons with EmbeddingRasterSampler(..., zonal='mean')."
         )
     x, y = points.x.to_numpy(dtype=float), points.y.to_numpy(dtype=float)
     x, y = np.where(missing, np.nan, x), np.where(missing, np.nan, y)
@@ -262,7 +264,7 @@ def _from_geometry(X: Any, owner: str, warn: Warn) -> tuple[np.ndarray, np.ndarr
     if points.crs.to_epsg() == 4326:
         return x, y
     _warn_degrees_in_metres(x, y, points.crs, owner, warn)
-    lon, lat, lost = _to_geographic(x, y, points.crs)
+    lon, lat, lost = project_to_degrees(x, y, points.crs)
     if lost.any():
         warn(
             f"{owner}: {describe_rows(lost)} lie where {points.crs.to_string()} is not defined; "
@@ -272,7 +274,7 @@ def _from_geometry(X: Any, owner: str, warn: Warn) -> tuple[np.ndarray, np.ndarr
     return np.where(lost, np.nan, lon), np.where(lost, np.nan, lat)
 
 
-def _to_geographic(x: np.ndarray, y: np.ndarray, crs: Any) -> tuple[Any, Any, np.ndarray]:
+def project_to_degrees(x: np.ndarray, y: np.ndarray, crs: Any) -> tuple[Any, Any, np.ndarray]:
     """Longitude, latitude and which given points have none.
 
     Far outside its domain a projection answers with infinities or with finite nonsense, which

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from geofeat._threads import in_pool_thread
+
 _SECONDS_BEFORE_BAR = 2.0
 
 
@@ -24,6 +26,9 @@ def progress_bar(
         Units that were done before; rate and time left do not count them.
     """
     from tqdm import tqdm
+
+    if progress is None and in_pool_thread():  # bars of several workers overwrite each other
+        progress = False
 
     class Bar(tqdm):
         # The monitor is a daemon thread that outlives the call; short tasks update the bar enough.

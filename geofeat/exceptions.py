@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from geofeat._downloads import without_secrets
+
 __all__ = [
     "ChecksumError",
     "CoordinateWarning",
@@ -41,7 +43,8 @@ class SourceError(GeofeatError, ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        path = str(self.path)
+        return f"{without_secrets(path) if '://' in path else path}: {self.reason}"
 
 
 class CorruptFileError(SourceError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from geofeat.rasters._alphaearth_index import (
 )
 from geofeat.rasters._alphaearth_tables import INDEX_SUFFIXES, index_suffix
 from geofeat.rasters._area_serving import ServingFile, files_serving
+from geofeat.rasters._areas import Areas
+from geofeat.rasters._areas_in_files import areas_in_layers
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
 from geofeat.rasters._header import RasterHeader
@@ -89,6 +92,8 @@ class AlphaEarthSource(ImmutableSource):
     source_cooperative = SOURCE_COOPERATIVE
     google_cloud = GOOGLE_CLOUD
     overlap = "first"
+    # Beyond their footprint, rasters reach into the next zone with numbers that do not count.
+    uses_overhang = False
 
     def __init__(
         self,
@@ -118,21 +123,20 @@ class AlphaEarthSource(ImmutableSource):
 
     def locate(self, lon: np.ndarray, lat: np.ndarray, year: np.ndarray) -> Candidates:
         """Pixels that may serve points, best first; see `Candidates`."""
+        return search_layers(lon, lat, year, *self._search())
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in degrees that lie in each file's footprint; see `Areas`."""
+        return areas_in_layers(polygons, year, *self._search())
+
+    def _search(self) -> tuple[Any, Any, Any, SearchRules]:
         files = self._files()
-        return search_layers(
-            lon,
-            lat,
-            year,
-            files.layer,
-            files.header,
-            files.covered_at_all,
-            _rules(files),
-        )
+        rules = SearchRules(declared=isinstance(files, AlphaEarthIndex), own_zone_first=True)
+        return files.layer, files.header, files.covered_at_all, rules
 
     def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
         """Files that serve all places inside a closed line alike; see `files_serving`."""
-        files = self._files()
-        return files_serving(lon, lat, year, files.layer, files.header, _rules(files))
+        return files_serving(lon, lat, year, *self._search())
 
     def whole_grid(self) -> PixelGrid | None:
         """Grid of the only file, None where there are several or an index."""
@@ -194,10 +198,6 @@ class AlphaEarthSource(ImmutableSource):
             return None
         found = [file for file in Path(path).glob("aef_index.*") if file.suffix in INDEX_SUFFIXES]
         return str(found[0]) if len(found) == 1 else None
-
-
-def _rules(files: AlphaEarthIndex | RasterFiles) -> SearchRules:
-    return SearchRules(declared=isinstance(files, AlphaEarthIndex), own_zone_first=True)
 
 
 def _in_home(path: str | os.PathLike[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ _PUBLIC = (
 _PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._+=-]{1,255}"
 _NAME = re.compile(f"{_PART}(?:/{_PART})*")
 _RASTER_SUFFIXES = (".tif", ".tiff")
+# Folders of the published files.
+_YEAR_AND_ZONE = re.compile(r"(?:^|/)(\d{4})/\d{1,2}[NS]/[^/]+$")
 
 
 class AlphaEarthIndex:
@@ -72,14 +75,16 @@ class AlphaEarthIndex:
         self._bases: dict[str, tuple[str, str]] = {}
         self._mirrored: dict[str, bool] = {}
         self._years: tuple[int, ...] | None = None
+        self._lock = threading.Lock()
         self._anywhere: Footprints | None = None
 
     @property
     def years(self) -> tuple[int, ...]:
         """Years the index lists."""
-        if self._years is None:
-            self._years = tuple(np.unique(read_rows(self.path, None, "none").year).tolist())
-        return self._years
+        with self._lock:
+            if self._years is None:
+                self._years = tuple(np.unique(read_rows(self.path, None, "none").year).tolist())
+            return self._years
 
     def header(self, path: str) -> RasterHeader:
         """Header of one file."""
@@ -93,18 +98,20 @@ class AlphaEarthIndex:
 
     def layer(self, year: int) -> Layer | None:
         """Files of one year with their footprints; other years are not read where that can be."""
-        if year not in self._layers:
-            rows = read_rows(self.path, year, "polygons")
-            self._layers[year] = (
-                Layer(
-                    [self._place(path, f"row {i} of {year}") for i, path in enumerate(rows.path)],
-                    rows.zone,
-                    Footprints(rows.box, rows.polygon),
-                )
-                if rows.path
-                else None
-            )
-        return self._layers[year]
+        with self._lock:
+            if year not in self._layers:
+                self._layers[year] = self._read_layer(year)
+            return self._layers[year]
+
+    def _read_layer(self, year: int) -> Layer | None:
+        rows = read_rows(self.path, year, "polygons")
+        if not rows.path:
+            return None
+        paths = [
+            self._place(path, f"row {i} of {year}")
+            for i, path in enumerate(_of_year(rows.path, year, self.path))
+        ]
+        return Layer(paths, rows.zone, Footprints(rows.box, rows.polygon))
 
     def covered_at_all(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
         """Whether the index lists a file for the points in any year."""
@@ -179,3 +186,14 @@ class AlphaEarthIndex:
         local = f"{base}/{name}"
         self._bases[local] = base, row
         return local
+
+
+def _of_year(paths: list[Any], year: int, index: str) -> list[Any]:
+    """Return the paths of the rows of one year, after a check that none names another."""
+    for row, path in enumerate(paths):
+        told = _YEAR_AND_ZONE.search(path) if isinstance(path, str) else None
+        if told is not None and int(told[1]) != year:
+            raise CorruptFileError(
+                index, f"row {row} of {year} names {path!r}, a file of {told[1]}"
+            )
+    return paths

@@ -25,6 +25,7 @@ def files_serving(
     year: int,
     layer_of: Callable[[int], Layer | None],
     header_of: Callable[[str], RasterHeader],
+    covered_at_all: Callable[[np.ndarray, np.ndarray], np.ndarray],
     rules: SearchRules,
 ) -> list[ServingFile] | None:
     """Files, best first, that serve all places inside a closed line of one year.
@@ -38,16 +39,16 @@ def files_serving(
         Corners of the line in degrees.
     year : int
         Year of the layer.
-    layer_of, header_of : callable
-        As in `search_layers`.
+    layer_of, header_of, covered_at_all : callable
+        As in `search_layers`; the last one is not asked.
     rules : SearchRules
         How to choose.
     """
     layer = layer_of(year)
     if layer is None or not np.isfinite(lon + lat).all() or np.ptp(lon) > 180.0:
         return None
-    whole, part = layer.footprints.over_area(lon, lat)
-    if part.size or not whole.size:
+    whole = _covering(layer, lon, lat)
+    if whole is None:
         return None
     try:
         headers = [header_of(layer.paths[i]) for i in whole]
@@ -67,6 +68,18 @@ def files_serving(
         owned = [layer.zones[whole[i]] or utm_zone(headers[i].epsg) for i in kept]
         kept = [i for _, i in sorted(zip([zone not in zones for zone in owned], kept, strict=True))]
     return [ServingFile(headers[i], grids[i]) for i in kept]
+
+
+def _covering(layer: Layer, lon: np.ndarray, lat: np.ndarray) -> np.ndarray | None:
+    """Files whose footprints cover all that a line surrounds; None if others cover a part."""
+    import shapely
+
+    area = shapely.Polygon(np.column_stack([lon, lat]))
+    _, file, region = layer.footprints.meeting(np.array([area], dtype=object))
+    covers = shapely.covers(region, area)
+    if (shapely.intersects(region, area) & ~covers).any() or not covers.any():
+        return None
+    return np.unique(file[covers])
 
 
 def holds_line(grid: PixelGrid, lon: np.ndarray, lat: np.ndarray) -> bool | None:

@@ -1,4 +1,4 @@
-"""ArraySource: an xarray.DataArray as an embedding raster."""
+"""ArraySource: an array or a dataset of xarray as an embedding raster."""
 
 from __future__ import annotations
 
@@ -7,61 +7,83 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from geofeat.rasters._area_serving import ServingFile, holds_line
-from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates, rows_per_task
-from geofeat.rasters._candidates import (
-    NO_COVERAGE,
-    NO_LAYER_YEAR,
-    NO_YEAR,
-    OK,
-    Candidates,
-    reasons_before_search,
+from geofeat.rasters._areas import Areas
+from geofeat.rasters._areas_in_cubes import areas_in_cubes
+from geofeat.rasters._array_axes import (
+    calendar_years,
+    crs_wkt,
+    geotransform,
+    grid_of_axes,
+    named_axes,
 )
-from geofeat.rasters._decoding import RULES, BandDecoder, band_decoder
-from geofeat.rasters._projection import PixelGrid, containing_pixels, pixel_positions
-from geofeat.rasters._sink import PixelSink
+from geofeat.rasters._blocks import rows_per_task
+from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
+from geofeat.rasters._cube_reader import CubeReader
+from geofeat.rasters._cubes import (
+    Area,
+    Cube,
+    Edges,
+    Gather,
+    Pixels,
+    common_edges,
+    gather_from_chunks,
+    gather_from_memory,
+    locate_in_cubes,
+    regular_edges,
+    searched_points,
+)
+from geofeat.rasters._decoding import (
+    ZERO_VECTORS,
+    BandDecoder,
+    band_decoder,
+    check_rule,
+    decoded_names,
+    stored_bands,
+)
+from geofeat.rasters._projection import PixelGrid
 from geofeat.rasters._source_state import ImmutableSource
 
 if TYPE_CHECKING:
     import xarray
 
-_X = ("x", "lon", "longitude")
-_Y = ("y", "lat", "latitude")
-_TIME = ("time", "year")
-_DEGREES = {"lon", "longitude", "lat", "latitude"}
 _USUAL_CHUNK = 256
+_STORED, _SCALES = "embeddings", "scales"
 
 
-class ArrayLayer(NamedTuple):
-    """One year of an array: its place along the time axis, 0 without one."""
+class _Parts(NamedTuple):
+    """Arrays that hold the numbers: one with all bands, or one a band; and their scales."""
 
-    path: str
-    year: int
-    position: int
+    arrays: list[Any]
+    scales: Any
 
 
 class ArraySource(ImmutableSource):
-    """An xarray.DataArray, for `EmbeddingRasterSampler`.
+    """An xarray.DataArray or Dataset, for `EmbeddingRasterSampler`.
 
     Parameters
     ----------
-    array : xarray.DataArray
+    array : xarray.DataArray or xarray.Dataset
         Dimensions (band, y, x) or (time, band, y, x) in any order; the band may be absent. Axes
         are called x or lon or longitude, y or lat or latitude, time or year. Coordinates are pixel
         centres, evenly spaced, rising or falling. Arrays in memory, dask arrays and files opened by
-        xarray or rioxarray will do; of the latter only the chunks with points are read.
+        xarray or rioxarray will do; of the latter two only the chunks with points are read, each
+        once. A Dataset holds one such array; or a variable (y, x) or (time, y, x) for each band; or
+        int8 ``embeddings`` with float32 ``scales``, as TESSERA stores them.
     crs : str or int, default=None
         Coordinate reference system, when the array does not tell it by ``spatial_ref``, by an
         attribute ``crs`` or by axes called longitude and latitude.
-    decode : {"none", "scale_offset", "aef"}, default="none"
+    decode : {"none", "scale_offset", "aef", "esd"}, default="none"
         As in `RasterSource`; scale and offset are the attributes ``scale_factor``, ``add_offset``.
-    nodata : float, default=None
-        The number that stands for nothing; by default the attribute ``_FillValue``. One in the
-        array's encoding has been applied when the array was opened and is not looked at.
+        Without effect on a Dataset of ``embeddings`` and ``scales``.
+    nodata : float or "zeros", default=None
+        The number that stands for nothing, or "zeros" as in `RasterSource`; by default the
+        attribute ``_FillValue``. One in the array's encoding has been applied when the array was
+        opened and is not looked at.
 
     Attributes
     ----------
     band_names : tuple of str
-        The band coordinate, or ``band_001``, ``band_002``, ...
+        The band coordinate, or the variables of a Dataset, or ``band_001``, ``band_002``, ...
     years : tuple of int or None
         Years of the time axis.
 
@@ -84,15 +106,14 @@ class ArraySource(ImmutableSource):
 
     def __init__(
         self,
-        array: xarray.DataArray,
+        array: xarray.DataArray | xarray.Dataset,
         *,
         crs: str | int | None = None,
         decode: str = "none",
-        nodata: float | None = None,
+        nodata: float | str | None = None,
     ):
-        if decode not in RULES:
-            raise ValueError(f"decode must be one of {RULES}, got {decode!r}")
-        if array.dtype.kind not in "biuf":
+        check_rule(decode, nodata)
+        if not hasattr(array, "data_vars") and array.dtype.kind not in "biuf":
             raise TypeError(f"array must hold real numbers, got {array.dtype}")
         self.array = array
         self.crs = crs
@@ -102,211 +123,218 @@ class ArraySource(ImmutableSource):
 
     @property
     def band_names(self) -> tuple[str, ...]:
-        """Names of the bands, in the order of storage."""
-        band = self._axes()["band"]
-        if band is None:
-            return (str(self.array.name or "band_001"),)
-        if band in self.array.coords:
-            labels = self.array[band].values
-            if labels.dtype.kind in "UO" and len(set(labels.tolist())) == labels.size:
-                return tuple(str(label) for label in labels)
-        return tuple(f"band_{i:03d}" for i in range(1, self.array.sizes[band] + 1))
+        """Names of the bands that come out, in the order of storage."""
+        parts = self._parts()
+        first = parts.arrays[0]
+        band = named_axes(first.dims, type(self).__name__)["band"]
+        if len(parts.arrays) > 1:
+            names = [str(array.name) for array in parts.arrays]
+        elif band is None:
+            names = [str(first.name or "band_001")]
+        else:
+            names = _band_labels(first, band)
+        return decoded_names(self._name(), self.decode, names)
 
     @property
     def years(self) -> tuple[int, ...] | None:
         """Years of the time axis, ascending; None without one."""
-        layers = self._layers()
-        return None if layers[0].year == NO_LAYER_YEAR else tuple(sorted(x.year for x in layers))
+        years = self._years(self._parts().arrays[0])
+        return None if years == (NO_LAYER_YEAR,) else tuple(sorted(years))
 
     def locate(self, lon: np.ndarray, lat: np.ndarray, year: np.ndarray) -> Candidates:
         """Pixels that serve points, one at most; see `Candidates`."""
-        grid = self._grid()
-        reason = reasons_before_search(lon, lat)
-        point = np.flatnonzero(reason == NO_COVERAGE)
-        position = pixel_positions(lon[point], lat[point], np.zeros_like(point), [grid])
-        size = np.array(grid.width), np.array(grid.height)
-        col, row, inside = containing_pixels(*position, *size, 0.0)
-        layers = self._layers()
-        file = np.full(point.size, -1)
-        for i, layer in enumerate(layers):
-            file[year[point] == layer.year] = i
-        reason[point[inside]] = np.where(file[inside] >= 0, OK, NO_YEAR)
-        kept = inside & (file >= 0)
-        nothing = np.full(lon.size, -1)
-        return Candidates(
-            point[kept], file[kept], row[kept], col[kept], reason, layers, [], nothing
-        )
+        point = searched_points(lon, lat)
+        pairs = point, np.zeros_like(point)
+        return locate_in_cubes(lon, lat, year, [self._cube(point.size)], pairs)
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in degrees that lie in the array; see `Areas`."""
+        return areas_in_cubes(polygons, year, [self._cube(1)])
 
     def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
         """Layer that serves all places inside a closed line; None where not all lie within."""
-        layers = [layer for layer in self._layers() if layer.year == year]
-        holds = holds_line(self._grid(), lon, lat)
-        return [ServingFile(layer, self._grid()) for layer in layers] if holds and layers else None
+        found = self.locate(lon[:1], lat[:1], np.full(1, year))
+        if not found.file.size or not holds_line(self._grid(), lon, lat):
+            return None
+        return [ServingFile(found.files[int(found.file[0])], self._grid())]
 
     def whole_grid(self) -> PixelGrid:
         """Grid of the array."""
         return self._grid()
 
-    def reader(self, found: Candidates, bands: np.ndarray) -> _ArrayReader:
+    def reader(self, found: Candidates, bands: np.ndarray) -> CubeReader:
         """Reader of the bands at the given positions."""
-        axes = self._axes()
-        order = [axes[name] for name in ("time", "band", "y", "x") if axes[name] is not None]
-        array = self.array.transpose(*order)
-        if axes["band"] is None:
-            array = array.expand_dims("band", axis=-3)
-        if axes["time"] is None:
-            array = array.expand_dims("time", axis=0)
-        return _ArrayReader(array, found, bands, self._decoder(bands))
+        stored = stored_bands(self.decode, bands)
+        parts = self._parts()
+        decoder = None if parts.scales is not None else self._decoder(parts, stored, bands)
+        return CubeReader([self._cube(found.point.size)], found, stored, decoder)
 
-    def _axes(self) -> dict[str, Any]:
-        """Name of the array's dimension for each of x, y, time and band."""
-        lowered = {str(dim).lower(): dim for dim in self.array.dims}
-        axes = {
-            axis: next((lowered[name] for name in names if name in lowered), None)
-            for axis, names in (("x", _X), ("y", _Y), ("time", _TIME))
-        }
-        rest = [dim for dim in self.array.dims if dim not in axes.values()]
-        if axes["x"] is None or axes["y"] is None or len(rest) > 1:
-            raise ValueError(
-                "ArraySource needs dimensions (band, y, x) or (time, band, y, x), got "
-                f"{tuple(self.array.dims)}: rename them with array.rename(...)."
-            )
-        return {**axes, "band": rest[0] if rest else None}
+    def _name(self) -> str:
+        return str(getattr(self.array, "name", None) or "array")
 
-    def _layers(self) -> list[ArrayLayer]:
-        name = str(self.array.name or "array")
-        time = self._axes()["time"]
-        if time is None:
-            return [ArrayLayer(name, NO_LAYER_YEAR, 0)]
-        stamps = self.array[time].values
-        if stamps.dtype.kind == "M":
-            years = stamps.astype("datetime64[Y]").astype(int) + 1970
-        elif stamps.dtype.kind in "iu":
-            years = stamps
-        else:
-            raise ValueError(f"the axis {time} must hold dates or years, got {stamps.dtype}")
-        if len(set(years.tolist())) < years.size:
+    def _parts(self) -> _Parts:
+        """Arrays of the bands; of a Dataset those of its variables that have axes x and y."""
+        if not hasattr(self.array, "data_vars"):
+            return _Parts([self.array], None)
+        variables = dict(self.array.data_vars)
+        if _STORED in variables and _SCALES in variables:
+            return _Parts([variables[_STORED]], variables[_SCALES])
+        arrays = [a for a in variables.values() if a.ndim >= 2 and a.dtype.kind in "biuf"]
+        if not arrays:
+            raise ValueError("the dataset has no variable of numbers with axes x and y")
+        kinds = {(array.dims, array.dtype) for array in arrays}
+        banded = any(named_axes(a.dims, type(self).__name__)["band"] is not None for a in arrays)
+        if len(arrays) > 1 and (len(kinds) > 1 or banded):
+            shown = ", ".join(f"{a.name} {tuple(a.dims)} {a.dtype}" for a in arrays)
             raise ValueError(
-                f"the axis {time} holds a year twice; average or select first: {years}"
+                "the variables of a dataset must be bands of one shape (y, x) or (time, y, x) and "
+                f"one type, got {shown}: pass the one that holds the embeddings, dataset['name']."
             )
-        return [ArrayLayer(f"{name}[{y}]", int(y), i) for i, y in enumerate(years.tolist())]
+        return _Parts(arrays, None)
+
+    def _years(self, array: Any) -> tuple[int, ...]:
+        time = named_axes(array.dims, type(self).__name__)["time"]
+        return (NO_LAYER_YEAR,) if time is None else calendar_years(array[time].values, time)
 
     def _grid(self) -> PixelGrid:
         if self._grid_found is None:
-            axes = self._axes()
-            x0, dx, width = _even_axis(self.array, axes["x"])
-            y0, dy, height = _even_axis(self.array, axes["y"])
-            transform = (dx, 0.0, x0 - dx / 2, 0.0, dy, y0 - dy / 2)
-            self._grid_found = PixelGrid(self._crs_text(), transform, width, height)
+            first = self._parts().arrays[0]
+            axes = named_axes(first.dims, type(self).__name__)
+            told = self._attributes(first)
+            x, y = (first[d].values if d in first.coords else None for d in (axes["x"], axes["y"]))
+            self._grid_found = grid_of_axes(
+                crs_wkt(self.crs, told, axes, type(self).__name__),
+                (x, y),
+                (axes["x"], axes["y"]),
+                (first.sizes[axes["y"]], first.sizes[axes["x"]]),
+                geotransform(told),
+            )
         return self._grid_found
 
-    def _crs_text(self) -> str:
-        from pyproj import CRS
+    def _attributes(self, first: Any) -> list[Any]:
+        """Attributes that may tell where the pixels lie: of grid mappings, array and dataset."""
+        holders = [first.coords, getattr(self.array, "variables", {})]
+        named = (first.encoding.get("grid_mapping"), first.attrs.get("grid_mapping"))
+        names = dict.fromkeys([*named, "spatial_ref", "crs"])
+        mappings = [h[n].attrs for n in names if n is not None for h in holders if n in h]
+        return [*mappings, first.attrs, self.array.attrs]
 
-        given: Any = self.crs
-        if given is None:
-            for name in dict.fromkeys(
-                [self.array.encoding.get("grid_mapping"), "spatial_ref", "crs"]
-            ):
-                if name is not None and name in self.array.coords:
-                    said = self.array.coords[name].attrs
-                    given = given or said.get("crs_wkt") or said.get("spatial_ref")
-        if given is None:
-            given = self.array.attrs.get("crs")
-        axes = self._axes()
-        if given is None and {str(axes["x"]).lower(), str(axes["y"]).lower()} <= _DEGREES:
-            given = "EPSG:4326"
-        if given is None:
-            raise ValueError(
-                "the array tells no coordinate reference system: pass ArraySource(array, "
-                "crs='EPSG:...') or set array.attrs['crs']."
-            )
-        return str(CRS.from_user_input(given).to_wkt())
+    def _cube(self, n_points: int) -> Cube:
+        """Build the cube of the array's parts, in memory cut by the number of points."""
+        parts = self._parts()
+        arrays = [_ordered(array) for array in parts.arrays]
+        scales = None if parts.scales is None else _ordered(parts.scales)
+        _, n_bands, height, width = arrays[0].shape
+        together = [*arrays, *([] if scales is None else [scales])]
+        in_memory = all(isinstance(a.variable._data, np.ndarray) for a in together)
+        if in_memory:
+            rows = regular_edges(height, rows_per_task(height, n_points))
+            edges = Edges(np.array([0, arrays[0].shape[0]]), rows, np.array([0, width]))
+        else:
+            edges = common_edges([_chunk_edges(array) for array in together])
+        gathers = [_gather(array, in_memory) for array in arrays]
+        return Cube(
+            path=self._name(),
+            grid=self._grid(),
+            years=self._years(parts.arrays[0]),
+            n_bands=n_bands * len(arrays),
+            dtype=arrays[0].dtype,
+            edges=edges,
+            gather=gathers[0] if len(gathers) == 1 else _gather_one_by_one(gathers),
+            scales=None if scales is None else _gather_scales(scales, in_memory),
+            in_memory=in_memory,
+        )
 
-    def _decoder(self, bands: np.ndarray) -> BandDecoder:
-        """Build the decoder of the bands from what the array's attributes tell.
+    def _decoder(self, parts: _Parts, stored: np.ndarray, bands: np.ndarray) -> BandDecoder:
+        """Build the decoder of the bands from what the arrays' attributes tell.
 
         What stands in ``encoding`` has been applied by xarray, the numbers are decoded already.
         """
-        attrs = self.array.attrs
-        nodata = self.nodata
-        for name in ("_FillValue", "nodata", "missing_value"):
-            nodata = attrs.get(name) if nodata is None else nodata
+        several = len(parts.arrays) > 1
+        attrs = [parts.arrays[band if several else 0].attrs for band in stored.tolist()]
+        zeros = self.nodata == ZERO_VECTORS
+        nodata: list[Any] = [self.nodata] * stored.size
+        if self.nodata is None or zeros:
+            names = ("_FillValue", "nodata", "missing_value")
+            nodata = [next((a[n] for n in names if a.get(n) is not None), None) for a in attrs]
         return band_decoder(
-            str(self.array.name or "array"),
-            str(self.array.dtype),
+            self._name(),
+            str(parts.arrays[0].dtype),
             self.decode,
-            [nodata] * bands.size,
-            [attrs.get("scale_factor", 1.0)] * bands.size,
-            [attrs.get("add_offset", 0.0)] * bands.size,
+            nodata,
+            [a.get("scale_factor", 1.0) for a in attrs],
+            [a.get("add_offset", 0.0) for a in attrs],
+            asked=bands,
+            zeros=zeros,
         )
 
 
-class _ArrayReader(WindowedCandidates):
-    """Reads the candidates of one call from a (time, band, y, x) array."""
-
-    def __init__(self, array: Any, found: Candidates, bands: np.ndarray, decoder: BandDecoder):
-        self._array = array
-        self._in_memory = isinstance(array.variable._data, np.ndarray)
-        self._positions = [layer.position for layer in found.files]
-        self._bands = bands
-        self._decoder = decoder
-        height, width = _block_shape(array)
-        if self._in_memory:
-            height, width = rows_per_task(array.shape[2], found.point.size), array.shape[3]
-        block_bytes = height * width * array.dtype.itemsize * bands.size
-        layout = BlockLayout(array.shape[2], array.shape[3], height, width, block_bytes)
-        super().__init__(found.file, found.row, found.col, [layout] * len(found.files))
-
-    def stored_bytes(self, window: BlockWindow) -> int:
-        """Count decoded bytes of the chunks; of an array in memory, those of the points."""
-        itemsize = self._array.dtype.itemsize * self._bands.size
-        if self._in_memory:
-            return int(window.which.size * itemsize)
-        return int(window.height * window.width * itemsize)
-
-    def read(self, window: BlockWindow, sink: PixelSink) -> None:
-        """Hand the pixels of a window's candidates over."""
-        which = window.which
-        position = self._positions[window.file]
-        row, col = self._row[which], self._col[which]
-        if self._in_memory:
-            layer = self._array.variable._data[position]
-            raw = layer[self._bands[:, None], row, col]
-        else:
-            area = self._array[
-                position,
-                self._bands,
-                window.row : window.row + window.height,
-                window.col : window.col + window.width,
-            ]
-            raw = np.asarray(area.values)[:, row - window.row, col - window.col]
-        sink.put_values(which, self._decoder.decode(raw))
+def _band_labels(array: Any, band: Any) -> list[str]:
+    if band in array.coords:
+        labels = array[band].values
+        if labels.dtype.kind in "UOT" and len(set(labels.tolist())) == labels.size:
+            return [str(label) for label in labels]
+    return [f"band_{i:03d}" for i in range(1, array.sizes[band] + 1)]
 
 
-def _block_shape(array: Any) -> tuple[int, int]:
-    """Height and width of the chunks of an array, of a usual size where it tells none."""
-    height, width = array.shape[2:]
+def _ordered(array: Any) -> Any:
+    """View of an array with axes (time, band, y, x)."""
+    axes = named_axes(array.dims, "an array")
+    order = [axes[name] for name in ("time", "band", "y", "x") if axes[name] is not None]
+    array = array.transpose(*order)
+    if axes["band"] is None:
+        array = array.expand_dims("band", axis=-3)
+    if axes["time"] is None:
+        array = array.expand_dims("time", axis=0)
+    return array
+
+
+def _gather(array: Any, in_memory: bool) -> Gather:
+    if in_memory:
+        return gather_from_memory(array.variable._data)
+
+    def read(bands: np.ndarray, area: Area) -> np.ndarray:
+        return _loaded(array[area.time, bands, area.rows, area.cols])
+
+    return gather_from_chunks(read)
+
+
+def _loaded(area: Any) -> np.ndarray:
+    """Numbers of an array; dask computes in this thread unless a cluster or a user says where."""
+    if area.chunks is None:
+        return np.asarray(area.values)
+    from dask.base import get_scheduler
+
+    return np.asarray(area.data.compute(scheduler=get_scheduler() or "synchronous"))
+
+
+def _gather_one_by_one(gathers: list[Gather]) -> Gather:
+    """Gather each band from an array of its own."""
+
+    def gather(bands: np.ndarray, area: Area, pixels: Pixels) -> np.ndarray:
+        only = np.zeros(1, dtype=np.int64)
+        return np.concatenate([gathers[band](only, area, pixels) for band in bands.tolist()])
+
+    return gather
+
+
+def _gather_scales(scales: Any, in_memory: bool) -> Gather:
+    gather = _gather(scales, in_memory)
+    if scales.shape[1] > 1:
+        return gather
+    only = np.zeros(1, dtype=np.int64)
+    return lambda bands, area, pixels: gather(only, area, pixels)
+
+
+def _chunk_edges(array: Any) -> Edges:
+    """Edges of the chunks of an array (time, band, y, x), of a usual size where it tells none."""
     if array.chunks is not None:
-        return array.chunks[2][0], array.chunks[3][0]
+        steps, _, rows, cols = (np.append(0, np.cumsum(sizes)) for sizes in array.chunks)
+        return Edges(steps, rows, cols)
     preferred = array.encoding.get("preferred_chunks", {})
-    return (
-        min(height, int(preferred.get(array.dims[2], _USUAL_CHUNK))),
-        min(width, int(preferred.get(array.dims[3], _USUAL_CHUNK))),
+    usual = (1, 0, _USUAL_CHUNK, _USUAL_CHUNK)
+    steps, _, rows, cols = (
+        regular_edges(size, int(preferred.get(dim, step)))
+        for dim, size, step in zip(array.dims, array.shape, usual, strict=True)
     )
-
-
-def _even_axis(array: Any, dim: Any) -> tuple[float, float, int]:
-    """First centre, step and number of the pixels along an axis."""
-    if dim not in array.coords:
-        raise ValueError(f"the axis {dim} of the array has no coordinates")
-    centres = np.asarray(array[dim].values, dtype=np.float64)
-    if centres.size < 2:
-        raise ValueError(f"the axis {dim} has {centres.size} pixel(s), its spacing is unknown")
-    step = (centres[-1] - centres[0]) / (centres.size - 1)
-    even = centres[0] + step * np.arange(centres.size)
-    if step == 0 or not np.abs(centres - even).max() <= 0.01 * abs(step):
-        raise ValueError(
-            f"the centres along {dim} are not evenly spaced; interpolate the array to a grid first"
-        )
-    return float(centres[0]), float(step), centres.size
+    return Edges(steps, rows, cols)

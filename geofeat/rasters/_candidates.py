@@ -28,6 +28,8 @@ class Candidates(NamedTuple):
         Files that the source names, that would serve a point, and that are not there.
     absent_file : int64 array of shape (n,)
         Which of ``absent`` would have served the point, -1 for none.
+    distance : float64 array of shape (m,), default=None
+        Metres from the point, for sources whose values stand for a place nearby.
     """
 
     point: np.ndarray
@@ -38,6 +40,7 @@ class Candidates(NamedTuple):
     files: list[Any]
     absent: list[str]
     absent_file: np.ndarray
+    distance: np.ndarray | None = None
 
     def first_of_points(self) -> np.ndarray:
         """Where each point's candidates start, shape (n + 1,)."""

@@ -173,19 +173,25 @@ def _without_absent(
 
     Only an index may name files that are not there; one that was found and read has vanished.
     """
+    position, headers, absent = present_files(paths, header_of, declared)
+    lost = position[found.file] < 0
+    absent_file[found.point[lost][::-1]] = -1 - position[found.file[lost]][::-1]
+    kept = found.keep(~lost)
+    return kept._replace(file=position[kept.file]), headers, absent
+
+
+def present_files(
+    paths: list[str], header_of: Callable[[str], RasterHeader], declared: bool
+) -> tuple[np.ndarray, list[RasterHeader], list[str]]:
+    """Position of each path in the list of headers, or -1 - its position among absent paths."""
     look_at_remote(paths)
     there = np.array([file_exists(path) for path in paths], dtype=bool)
     absent = [path for path, exists in zip(paths, there, strict=True) if not exists]
     if absent and not declared:
         raise SourceError(absent[0], "was there when the source was first used and is gone")
     headers = [header_of(path) for path, exists in zip(paths, there, strict=True) if exists]
-    if not absent:
-        return found, headers, absent
-    position = np.where(there, np.cumsum(there) - 1, np.cumsum(~there) - 1)
-    lost = ~there[found.file]
-    absent_file[found.point[lost][::-1]] = position[found.file[lost]][::-1]
-    kept = found.keep(~lost)
-    return kept._replace(file=position[kept.file]), headers, absent
+    position = np.where(there, np.cumsum(there) - 1, -np.cumsum(~there))
+    return position, headers, absent
 
 
 def _inside_rasters(

@@ -84,25 +84,20 @@ class Footprints:
         keys = np.unique(index[point] * n_files + owners[part])
         return keys // n_files, keys % n_files
 
-    def over_area(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Files whose footprint covers all that a closed line surrounds, and a part of it only.
+    def meeting(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Shapes, files and the region of each file whose box a shape meets.
 
-        Both int64, sorted; the line does not cross the antimeridian.
+        ``shapes`` are in degrees, longitudes in [-180, 180]; None meets nothing. A file that is cut
+        at the antimeridian may come twice. Sorted by shape, then by file.
         """
         import shapely
 
         boxes, owners, polygons = self._parts
-        area = shapely.Polygon(np.column_stack([lon, lat]))
-        reached = np.flatnonzero(
-            (boxes[:, 0] <= lon.max())
-            & (boxes[:, 2] >= lon.min())
-            & (boxes[:, 1] <= lat.max())
-            & (boxes[:, 3] >= lat.min())
-        )
-        shapes = shapely.box(*boxes[reached].T) if polygons is None else polygons[reached]
-        whole = shapely.covers(shapes, area)
-        part = shapely.intersects(shapes, area) & ~whole
-        return np.unique(owners[reached[whole]]), np.unique(owners[reached[part]])
+        shape, part = self._tree.query(shapes, predicate="intersects")
+        order = np.lexsort((part, owners[part], shape))
+        shape, part = shape[order], part[order]
+        regions = shapely.box(*boxes.T) if polygons is None else polygons
+        return shape, owners[part], regions[part]
 
     def _pairs(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (point, part), each once."""
@@ -262,7 +257,7 @@ def _cut_polygon(polygon: Any) -> list[Any]:
 
     west, _, east, _ = polygon.bounds
     if east - west > 180 and west >= -180 and east <= 180:  # written with jumping longitudes
-        polygon = shapely.transform(polygon, _in_eastern_turn)
+        polygon = shapely.transform(polygon, in_eastern_turn)
     parts = []
     for turn in (-360, 0, 360):
         moved = affinity.translate(polygon, xoff=turn)
@@ -272,7 +267,7 @@ def _cut_polygon(polygon: Any) -> list[Any]:
     return parts
 
 
-def _in_eastern_turn(lonlat: np.ndarray) -> np.ndarray:
+def in_eastern_turn(lonlat: np.ndarray) -> np.ndarray:
     """Longitudes of shape (n, 2) coordinates moved to [0, 360)."""
     lon = np.where(lonlat[:, 0] < 0, lonlat[:, 0] + 360, lonlat[:, 0])
     return np.column_stack([lon, lonlat[:, 1]])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from geofeat._downloads import without_secrets
 from geofeat._whole_file import remove_stale, writing_whole
 from geofeat.exceptions import CorruptFileError, DownloadError, GeofeatError, LimitError
 from geofeat.rasters._block_cache import whole_files_folder
@@ -46,6 +48,7 @@ class IndexTable:
     def __init__(self, path: str):
         self.path = path
         self._remote = is_remote(path)
+        self._lock = threading.RLock()
 
     @cached_property
     def schema(self) -> Any:
@@ -86,6 +89,13 @@ class IndexTable:
         """Read columns of one row group of a remote table."""
         return self._slice(["group", group, *columns], lambda: self._fetch([group], columns))
 
+    def unread_bytes(self, group: int, columns: Sequence[str]) -> int:
+        """Bytes that `read_group` would bring; 0 for what is kept."""
+        with self._lock:
+            if self._slice_path(["group", group, *columns]).is_file():
+                return 0
+            return sum(length for _, length in self._spans([group], columns))
+
     @cached_property
     def _file(self) -> _RangedFile:
         """Give the remote file with its footer; opened only for what no slice holds."""
@@ -104,7 +114,8 @@ class IndexTable:
     def _check_rows(self, metadata: Any) -> None:
         if metadata.num_rows > _MAX_ROWS:
             raise LimitError(
-                f"{self.path} lists {metadata.num_rows} files, the bound is {_MAX_ROWS}"
+                f"{without_secrets(self.path)} lists {metadata.num_rows} files, the bound is "
+                f"{_MAX_ROWS}"
             )
 
     def _empty(self) -> Any:
@@ -128,19 +139,25 @@ class IndexTable:
                 kept.append(group)
         return kept
 
-    def _fetch(self, groups: list[int], columns: Sequence[str]) -> Any:
-        """Read columns of row groups, all chunks at once over the network."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        spans = [
+    def _spans(self, groups: list[int], columns: Sequence[str]) -> list[tuple[int, int]]:
+        """Offset and length of the chunks of some columns."""
+        return [
             _span(self._metadata.row_group(group).column(leaf))
             for group in groups
             for leaf in range(self._metadata.num_columns)
             if _belongs(self._metadata.schema.column(leaf).path, columns)
         ]
+
+    def _fetch(self, groups: list[int], columns: Sequence[str]) -> Any:
+        """Read columns of row groups, all chunks at once over the network."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        spans = self._spans(groups, columns)
         if (total := sum(length for _, length in spans)) > _MAX_BYTES:
-            raise LimitError(f"{self.path}: {total} bytes to read, the bound is {_MAX_BYTES}")
+            raise LimitError(
+                f"{without_secrets(self.path)}: {total} bytes to read, the bound is {_MAX_BYTES}"
+            )
         self._file.load(spans)
         try:
             with _reading(self.path):
@@ -172,11 +189,12 @@ class IndexTable:
 
     def _slice(self, key: Any, fetch: Any) -> Any:
         """Slice from the cache folder, or fetched and put there."""
-        table = self._kept(key)
-        if table is None:
-            table = fetch()
-            self._keep(key, table)
-        return table
+        with self._lock:
+            table = self._kept(key)
+            if table is None:
+                table = fetch()
+                self._keep(key, table)
+            return table
 
     @cached_property
     def _stamp(self) -> RemoteStamp | None:
@@ -200,7 +218,7 @@ class IndexTable:
         return kept[-1] if kept else self._folder / f"none-{name}.parquet"
 
     def _told(self, key: Any) -> bytes:
-        return json.dumps([self.path, key]).encode()
+        return json.dumps([without_secrets(self.path), key]).encode()
 
     def _kept(self, key: Any) -> Any:
         """Sound slice of the cache folder, else None."""
@@ -233,13 +251,18 @@ class IndexTable:
             remove_stale(path.parent)
             told = {**(table.schema.metadata or {}), _MARK: self._told(key)}
             with writing_whole(path) as file:
-                pq.write_table(table.replace_schema_metadata(told), file, write_page_checksum=True)
+                pq.write_table(
+                    table.replace_schema_metadata(told),
+                    file,
+                    compression="zstd",
+                    write_page_checksum=True,
+                )
             current = path.name.partition("-")[0]
             for old in path.parent.glob("*.parquet"):
                 if not old.name.startswith(current):
                     old.unlink()
         except OSError as error:
-            _log.info("the slice of %s was not kept: %s", self.path, error)
+            _log.info("the slice of %s was not kept: %s", without_secrets(self.path), error)
 
 
 class _RangedFile(io.RawIOBase):

@@ -71,9 +71,6 @@ class _CodeSink(PixelSink):
         super().__init__(out, n_candidates, "any")
         self._coded = coded
 
-    def clear(self, rows: np.ndarray) -> None:
-        """Leave rows that nothing serves as they are: nobody looks at them."""
-
     def put_bytes(self, which: np.ndarray, raw: np.ndarray, tables: np.ndarray) -> None:
         """Take bytes of shape (bands, k); the tables are those of the codes."""
         coded, target = self._coded, self.target[which]

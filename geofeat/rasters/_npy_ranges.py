@@ -81,10 +81,10 @@ def read_pixels(header: NpyHeader, pixels: np.ndarray, ranges: PixelRanges) -> n
     return found
 
 
-def is_whole_cheaper(ranges_cost: int, file_bytes: int, n_files: int) -> bool:
-    """Whether whole files are to be fetched rather than ranges of them.
+def whole_file_gain(ranges_cost: int, file_bytes: int, n_files: int) -> int:
+    """Say what whole files are worth rather than ranges of them, in bytes; below 0: nothing.
 
-    They are when the ranges cost at least half as much: whole files are verified by their hashes
-    and serve every later call.
+    Twice the cost of the ranges, since whole files are verified by their hashes and serve every
+    later call, less the cost of the files.
     """
-    return 2 * ranges_cost >= file_bytes + REQUEST_BYTES * n_files
+    return 2 * ranges_cost - file_bytes - REQUEST_BYTES * n_files

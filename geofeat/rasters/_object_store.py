@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import timedelta
 from email.utils import format_datetime
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from geofeat.rasters import _transport
 from geofeat.rasters._addresses import Address, amazon_region
 from geofeat.rasters._transport import AttemptError, Part
 
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._+=~/-]+")
-_WEB_PAGES = ("text/html", "application/xhtml+xml")
 # A process made by fork has none of the threads that obstore started in its parent.
 _started_in: list[int] = []
 
@@ -109,7 +110,12 @@ def _part(store: Any, key: str, start: int, stop: int) -> Part | None:
     meta = result.meta
     kind = str(result.attributes.get("Content-Type", "")).partition(";")[0].strip().lower()
     body = bytes(result.bytes())
-    if kind in _WEB_PAGES or len(body) != min(stop, meta["size"]) - start:
+    coding = str(result.attributes.get("Content-Encoding", "identity")).lower()
+    if (
+        kind in _transport.WEB_PAGES
+        or coding != "identity"
+        or len(body) != min(stop, meta["size"]) - start
+    ):
         return None
     tag = meta["e_tag"] or ""
     if not tag or tag.startswith("W/"):
@@ -150,8 +156,8 @@ _NO_RETRIES = {"max_retries": 0}
 def _client(base: str) -> dict[str, Any]:
     return {
         "allow_http": base.startswith("http:"),
-        "connect_timeout": "10s",
-        "read_timeout": "30s",
-        "timeout": "10min",
+        "connect_timeout": timedelta(seconds=_transport.CONNECT_SECONDS),
+        "read_timeout": timedelta(seconds=_transport.SILENT_SECONDS),
+        "timeout": timedelta(minutes=10),
         "user_agent": "geofeat",
     }

@@ -29,10 +29,26 @@ def _transformer(crs: str) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _is_geographic(crs: str) -> bool:
+def is_geographic(crs: str) -> bool:
     from pyproj import CRS
 
     return bool(CRS.from_user_input(crs).is_geographic)
+
+
+@lru_cache(maxsize=256)
+def metres_per_unit(crs: str) -> float | None:
+    """Metres of one unit of a projected CRS; None for one that counts degrees."""
+    from pyproj import CRS
+
+    if is_geographic(crs):
+        return None
+    return float(CRS.from_user_input(crs).axis_info[0].unit_conversion_factor)
+
+
+def to_degrees(x: np.ndarray, y: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarray]:
+    """Longitude and latitude of places in ``crs``; infinite where there are none."""
+    lon, lat = _transformer(crs).transform(x, y, direction="INVERSE")
+    return np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
 
 
 def project(lon: np.ndarray, lat: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarray]:
@@ -59,8 +75,8 @@ def pixel_positions(
         edges = np.zeros((len(grids), 2))
         for i in np.flatnonzero(of_crs):
             inverse[i] = inverse_transform(grids[i].transform)
-            edges[i] = _x_range(grids[i])
-        if _is_geographic(crs):
+            edges[i] = x_range(grids[i])
+        if is_geographic(crs):
             x = _same_turn(x, edges[which[members]])
         a, b, c, d, e, f = inverse[which[members]].T
         with np.errstate(invalid="ignore"):
@@ -75,17 +91,20 @@ def inverse_transform(transform: tuple[float, ...]) -> tuple[float, ...]:
     return tuple((~Affine(*transform))[:6])
 
 
-def _x_range(grid: PixelGrid) -> tuple[float, float]:
+def x_range(grid: PixelGrid) -> tuple[float, float]:
     a, b, c = grid.transform[:3]
     corners = [c, c + a * grid.width, c + b * grid.height, c + a * grid.width + b * grid.height]
     return min(corners), max(corners)
 
 
 def _same_turn(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Longitude moved by whole turns to the middle of a grid that counts, say, 0 to 360."""
-    middle = edges.mean(axis=1)
-    turns = np.ceil((middle - x) / 360.0 - 0.5)
-    return np.where(turns == 0, x, x + 360.0 * turns)
+    """Longitude moved by whole turns to the middle of a grid that counts, say, 0 to 360.
+
+    What lies within the grid stays: one that is padded to more than a turn begins where it begins.
+    """
+    west, east = edges.T
+    turns = np.ceil(((west + east) / 2 - x) / 360.0 - 0.5)
+    return np.where((turns == 0) | ((west <= x) & (x < east)), x, x + 360.0 * turns)
 
 
 def containing_pixels(

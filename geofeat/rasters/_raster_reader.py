@@ -13,7 +13,7 @@ from geofeat.exceptions import CorruptFileError, LimitError, SourceError
 from geofeat.rasters._area_fetcher import AreaFetcher, Place
 from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates
 from geofeat.rasters._candidates import Candidates
-from geofeat.rasters._decoding import BandDecoder, band_decoder
+from geofeat.rasters._decoding import ZERO_VECTORS, BandDecoder, band_decoder, stored_bands
 from geofeat.rasters._header import RasterHeader, file_stamp, open_raster
 from geofeat.rasters._remote import is_remote
 from geofeat.rasters._remote_raster import Area, FetchedArea, remote_raster
@@ -42,9 +42,21 @@ class RasterReader(WindowedCandidates):
         One of `geofeat.rasters._decoding.RULES`.
     max_block_bytes : int
         Largest block that may be decoded.
+    nodata : float or "zeros", default=None
+        What stands for nothing instead of the files' own nodata; "zeros": a vector of zeros.
     """
 
-    def __init__(self, found: Candidates, bands: np.ndarray, rule: str, max_block_bytes: int):
+    def __init__(
+        self,
+        found: Candidates,
+        bands: np.ndarray,
+        rule: str,
+        max_block_bytes: int,
+        nodata: float | str | None = None,
+    ):
+        self._asked = bands
+        bands = stored_bands(rule, bands)
+        self._nodata = nodata
         layouts = [_layout(header, bands.size, max_block_bytes) for header in found.files]
         super().__init__(found.file, found.row, found.col, layouts)
         self._headers: list[RasterHeader] = found.files
@@ -95,19 +107,28 @@ class RasterReader(WindowedCandidates):
     def byte_tables(self) -> np.ndarray | None:
         """Values of the stored bytes, float32 of shape (bands, 256), if alike in all files.
 
-        None as well where numbers are wider than bytes, or a mask says what is missing.
+        None as well where numbers are wider than bytes, or more than a byte tells what is missing.
         """
-        tables = [self._decoder(file).tables for file in range(len(self._headers))]
-        if any(header.masked for header in self._headers) or not tables:
+        decoders = [self._decoder(file) for file in range(len(self._headers))]
+        if any(header.masked for header in self._headers) or not decoders:
             return None
-        first = tables[0]
-        for table in tables:
-            if first is None or table is None or not np.array_equal(first, table, equal_nan=True):
+        first = decoders[0].tables
+        for table, zeros in ((decoder.tables, decoder.zeros) for decoder in decoders):
+            if first is None or table is None or zeros:
+                return None
+            if not np.array_equal(first, table, equal_nan=True):
                 return None
         return first
 
     def read(self, window: BlockWindow, sink: PixelSink) -> None:
         """Decode a window's blocks and hand the pixels of its candidates over."""
+        try:
+            self._read(window, sink)
+        except BaseException as error:
+            self._fetcher.stop(error)
+            raise
+
+    def _read(self, window: BlockWindow, sink: PixelSink) -> None:
         header = self._headers[window.file]
         decoder = self._decoder(window.file)
         which = window.which
@@ -200,7 +221,7 @@ class RasterReader(WindowedCandidates):
         decoder: BandDecoder,
         hidden: np.ndarray | None,
     ) -> None:
-        if decoder.tables is not None and hidden is None:
+        if decoder.tables is not None and hidden is None and not decoder.zeros:
             sink.put_bytes(which, raw.view(np.uint8), decoder.tables)
             return
         values = decoder.decode(raw)
@@ -211,11 +232,17 @@ class RasterReader(WindowedCandidates):
     def _decoder(self, file: int) -> BandDecoder:
         if file not in self._decoders:
             header = self._headers[file]
+            zeros = self._nodata == ZERO_VECTORS
+            nodata = header.nodata
+            if self._nodata is not None and not zeros:
+                nodata = (float(self._nodata),) * header.n_bands
             of_bands = (
                 [numbers[b] for b in self._bands]
-                for numbers in (header.nodata, header.scales, header.offsets)
+                for numbers in (nodata, header.scales, header.offsets)
             )
-            self._decoders[file] = band_decoder(header.path, header.dtype, self._rule, *of_bands)
+            self._decoders[file] = band_decoder(
+                header.path, header.dtype, self._rule, *of_bands, asked=self._asked, zeros=zeros
+            )
         return self._decoders[file]
 
     def _dataset(self, file: int) -> Any:

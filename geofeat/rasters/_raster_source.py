@@ -10,9 +10,11 @@ import numpy as np
 
 from geofeat._columns import describe_rows
 from geofeat.rasters._area_serving import ServingFile, files_serving
+from geofeat.rasters._areas import Areas
+from geofeat.rasters._areas_in_files import areas_in_layers
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
-from geofeat.rasters._decoding import RULES
+from geofeat.rasters._decoding import check_rule, decoded_names
 from geofeat.rasters._projection import PixelGrid
 from geofeat.rasters._raster_files import RasterFiles, raster_paths
 from geofeat.rasters._raster_reader import RasterReader
@@ -37,9 +39,15 @@ class RasterSource(ImmutableSource):
     year : int or sequence of int, default=None
         Calendar year (or a date in it) of all files, or of each. None: the layers carry no year,
         or ``paths`` tells it.
-    decode : {"none", "scale_offset", "aef"}, default="none"
+    decode : {"none", "scale_offset", "aef", "esd"}, default="none"
         "none" takes the stored numbers, "scale_offset" applies the scale and offset that the file
-        gives for each band, "aef" de-quantises AlphaEarth bytes. Nodata becomes NaN before.
+        gives for each band, "aef" de-quantises AlphaEarth bytes, "esd" splits each monthly code of
+        the Embedded Seamless Data into six numbers in [-1, 1]: ``esd_m01_1`` to ``esd_m12_6``.
+        Nodata becomes NaN before.
+    nodata : float or "zeros", default=None
+        The number that stands for nothing, in place of the files' own. "zeros": a vector that is
+        0 in all bands read stands for nothing, while a single 0 is a number, as Presto and
+        Copernicus-Embed have it.
     overlap : {"first", "interior", "mean"}, default="first"
         Which pixel serves a point that several files contain: that of the first file with data
         there, in the order given (folders and patterns: sorted by path); that of the file whose
@@ -70,12 +78,12 @@ class RasterSource(ImmutableSource):
         *,
         year: int | Sequence[int] | None = None,
         decode: str = "none",
+        nodata: float | str | None = None,
         overlap: str = "first",
         edge_tolerance: float = 0.0,
         max_block_bytes: int = 2**28,
     ):
-        if decode not in RULES:
-            raise ValueError(f"decode must be one of {RULES}, got {decode!r}")
+        check_rule(decode, nodata)
         if overlap not in OVERLAPS:
             raise ValueError(f"overlap must be one of {OVERLAPS}, got {overlap!r}")
         if not edge_tolerance >= 0:
@@ -83,6 +91,7 @@ class RasterSource(ImmutableSource):
         self.paths = paths
         self.year = year
         self.decode = decode
+        self.nodata = nodata
         self.overlap = overlap
         self.edge_tolerance = edge_tolerance
         self.max_block_bytes = max_block_bytes
@@ -95,7 +104,7 @@ class RasterSource(ImmutableSource):
         names = [name or f"band_{i:03d}" for i, name in enumerate(header.descriptions, start=1)]
         if len(set(names)) < len(names):  # names that do not tell the bands apart
             names = [f"band_{i:03d}" for i in range(1, header.n_bands + 1)]
-        return tuple(names)
+        return decoded_names(header.path, self.decode, names)
 
     @property
     def years(self) -> tuple[int, ...] | None:
@@ -104,21 +113,29 @@ class RasterSource(ImmutableSource):
 
     def locate(self, lon: np.ndarray, lat: np.ndarray, year: np.ndarray) -> Candidates:
         """Pixels that may serve points, best first; see `Candidates`."""
+        return search_layers(lon, lat, year, *self._search())
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in degrees that lie in each file; see `Areas`.
+
+        Where files overlap, ground goes to the first of them; with ``overlap="interior"`` to the
+        file in which a point inside the polygon lies deepest, as far as that file reaches; with
+        "mean" to all of them.
+        """
+        return areas_in_layers(polygons, year, *self._search(), exclusive=self.overlap != "mean")
+
+    def _search(self) -> tuple[Any, Any, Any, SearchRules]:
         files = self._files()
-        return search_layers(
-            lon,
-            lat,
-            year,
-            files.layer,
-            files.header,
-            files.covered_at_all,
-            self._rules(),
+        rules = SearchRules(
+            declared=False,
+            interior=self.overlap == "interior",
+            edge_tolerance=self.edge_tolerance,
         )
+        return files.layer, files.header, files.covered_at_all, rules
 
     def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
         """Files that serve all places inside a closed line alike; see `files_serving`."""
-        files = self._files()
-        return files_serving(lon, lat, year, files.layer, files.header, self._rules())
+        return files_serving(lon, lat, year, *self._search())
 
     def whole_grid(self) -> PixelGrid | None:
         """Grid of the only file, None where there are several."""
@@ -126,14 +143,7 @@ class RasterSource(ImmutableSource):
 
     def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
         """Reader of the bands at the given positions."""
-        return RasterReader(found, bands, self.decode, self.max_block_bytes)
-
-    def _rules(self) -> SearchRules:
-        return SearchRules(
-            declared=False,
-            interior=self.overlap == "interior",
-            edge_tolerance=self.edge_tolerance,
-        )
+        return RasterReader(found, bands, self.decode, self.max_block_bytes, self.nodata)
 
     def _files(self) -> RasterFiles:
         if self._found is None:

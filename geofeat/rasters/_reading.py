@@ -55,8 +55,10 @@ def read_candidates(
     several = found.point.size > (starts[1:] > starts[:-1]).sum()
     with source.reader(found, bands) as reader:
         if source.overlap == "mean" and several:
-            _read(reader, np.arange(found.point.size), best[found.point], found, sink, progress)
-            best = _first_valid(sink, found, starts)
+            read_windows(
+                reader, np.arange(found.point.size), best[found.point], found, sink, progress
+            )
+            best = first_valid(sink.status, found, starts)
             _average(sink, found, starts)
         else:
             while (needed := _needed(sink, best, starts[1:])).size:
@@ -67,15 +69,31 @@ def read_candidates(
                     shared = np.isin(reader.block, np.unique(reader.block[which]))
                     shared &= waiting[found.point] & (sink.status == UNREAD)
                     which = np.flatnonzero(shared)
-                _read(reader, which, best[found.point], found, sink, progress)
+                read_windows(reader, which, best[found.point], found, sink, progress)
                 best = _next_valid(sink, found, best, starts[1:])
+    return settle(found, best, sink.status, out, getattr(reader, "beyond_limit", []))
+
+
+def settle(
+    found: Candidates,
+    best: np.ndarray,
+    status: np.ndarray,
+    out: np.ndarray,
+    beyond_limit: list[tuple[str, int]],
+) -> Outcome:
+    """Say what became of each point, and clear the rows of those without a valid candidate.
+
+    ``best`` is the candidate that serves each point, or the end of its candidates.
+    """
+    starts = found.first_of_points()
     served = best < starts[1:]
-    sink.clear(~served)
+    if out.dtype.kind == "f":  # codes of a sink of one's own have no NaN
+        out[~served] = np.nan
     chosen = np.where(served, best, np.where(starts[:-1] < starts[1:], starts[:-1], -1))
     reason = found.reason.copy()
     tried = ~served & (chosen >= 0)
-    reason[tried] = sink.status[chosen[tried]]
-    return Outcome(reason, chosen, getattr(reader, "beyond_limit", []))
+    reason[tried] = status[chosen[tried]]
+    return Outcome(reason, chosen, beyond_limit)
 
 
 def _needed(sink: PixelSink, best: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -85,7 +103,7 @@ def _needed(sink: PixelSink, best: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return unread
 
 
-def _read(
+def read_windows(
     reader: PixelReader,
     which: np.ndarray,
     best_of_point: np.ndarray,
@@ -112,7 +130,7 @@ def _read(
             bar.update(window.blocks)
 
     with bar:
-        run_tasks(work, windows)
+        run_tasks(work, windows, at_once=getattr(reader, "in_flight", 1))
 
 
 def _next_valid(
@@ -135,9 +153,9 @@ def _next_valid(
     return best
 
 
-def _first_valid(sink: PixelSink, found: Candidates, starts: np.ndarray) -> np.ndarray:
+def first_valid(status: np.ndarray, found: Candidates, starts: np.ndarray) -> np.ndarray:
     """First valid candidate of each point, the end of its candidates where there is none."""
-    position = np.where(sink.status == OK, np.arange(sink.status.size), sink.status.size)
+    position = np.where(status == OK, np.arange(status.size), status.size)
     first = starts[1:].copy()
     np.minimum.at(first, found.point, position)
     return first
@@ -152,11 +170,17 @@ def _average(sink: PixelSink, found: Candidates, starts: np.ndarray) -> None:
     direct = target >= 0
     values[direct] = sink.out[target[direct]]
     values[~direct] = sink.spare[-1 - target[~direct]]
-    points, first = np.unique(found.point[which], return_index=True)
+    points, means = mean_of_points(found.point[which], values)
+    sink.out[points] = means
+
+
+def mean_of_points(point: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different points and the means of their rows of values; ``point`` ascends, NaN is skipped."""
+    points, first = np.unique(point, return_index=True)
     if not points.size:
-        return
+        return points, np.empty((0, values.shape[1]), dtype=np.float32)
     known = ~np.isnan(values)
     total = np.add.reduceat(np.where(known, values, 0).astype(np.float64), first, axis=0)
     count = np.add.reduceat(known, first, axis=0, dtype=np.int64)
     with np.errstate(invalid="ignore"):
-        sink.out[points] = (total / count).astype(np.float32)
+        return points, (total / count).astype(np.float32)

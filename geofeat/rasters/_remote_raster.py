@@ -15,6 +15,7 @@ import numpy as np
 from geofeat.exceptions import CorruptFileError, SourceError
 from geofeat.rasters._remote import RemoteStamp, read_ranges, remote_head, remote_stamp
 from geofeat.rasters._tiff_directory import TiffDirectory
+from geofeat.rasters._transport import Halted
 
 # Holds the header of an AlphaEarth file: two tables of 4096 numbers, and those of the overviews.
 HEAD_BYTES = 2**17
@@ -71,8 +72,10 @@ class RemoteRaster:
             for image, positions in self.chunks(area, bands, masked)
         )
 
-    def fetch(self, area: Area, bands: np.ndarray, masked: bool) -> FetchedArea:
-        """Fetch the chunks of an area."""
+    def fetch(
+        self, area: Area, bands: np.ndarray, masked: bool, halted: Halted | None = None
+    ) -> FetchedArea:
+        """Fetch the chunks of an area, unless nobody waits for them any more."""
         wanted = [
             (image, position, int(chunks.offset.flat[position]), int(chunks.size.flat[position]))
             for image, positions in self.chunks(area, bands, masked)
@@ -83,7 +86,7 @@ class RemoteRaster:
         ranges = [(offset, size) for _, _, offset, size in wanted if size]
         if any(size > _MAX_CHUNK_BYTES for _, size in ranges):
             raise CorruptFileError(self.url, "has a block of more than 512 MiB")
-        contents = read_ranges(self.url, ranges)
+        contents = read_ranges(self.url, ranges, halted=halted)
         if remote_stamp(self.url) != self.stamp:
             raise SourceError(
                 self.url, "has changed since the source looked at it; make the source anew"

@@ -12,20 +12,19 @@ import numpy as np
 from geofeat._base import LocationTransformer
 from geofeat._memory import refuse_beyond_memory
 from geofeat._sklearn import Interval, StrOptions, _fit_context, move_to
-from geofeat._threads import run_slabs
-from geofeat._warnings import warn_caller
-from geofeat.exceptions import CoverageWarning, SourceError
-from geofeat.kernels._gather import scale_to_unit_length
 from geofeat.rasters._candidates import OK
+from geofeat.rasters._neighbourhoods import Neighbourhood
+from geofeat.rasters._places import Places, PointPlaces, PolygonPlaces, Reading
+from geofeat.rasters._polygons import polygon_bounds, read_polygons
 from geofeat.rasters._sampling import (
     Sampled,
-    count_layer,
-    describe_missing,
+    band_positions,
     info_frame,
-    sample_layer,
+    tell_missing,
 )
 from geofeat.rasters._sources import Source, open_source
-from geofeat.rasters._years import asked_years, listed_years
+from geofeat.rasters._years import asked_years, listed_years, refuse_aligned_years
+from geofeat.rasters._zonal_reading import Zonal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,15 +33,16 @@ if TYPE_CHECKING:
 class EmbeddingRasterSampler(LocationTransformer):
     """Precomputed Earth embeddings at points: AlphaEarth, TESSERA or any raster like them.
 
-    Each point gets the vector of the pixel that contains it. Points may lie in any number of
-    files, zones and years and come in any order; each block of a file is decoded once. Rows keep
-    their order, a row without a value is NaN throughout.
+    Each point gets the vector of the pixel that contains it, or one made of the pixels around it.
+    Points may lie in any number of files, zones and years and come in any order; each block of a
+    file is decoded once. Rows keep their order, a row without a value is NaN throughout.
 
     Parameters
     ----------
-    source : AlphaEarthSource, TesseraSource, RasterSource, ArraySource, path or xarray.DataArray
+    source : a source of this package, path, or xarray.DataArray or Dataset
         Where the embeddings lie. A folder, file, index, pattern or list of files, or an array, gets
-        the source that fits it; see `geofeat.rasters`.
+        the source that fits it: `AlphaEarthSource`, `TesseraSource`, `RasterSource`, `ArraySource`,
+        `ZarrSource` or `EmbeddingTableSource`.
     year : int, date, list of those, str or array-like, default=None
         One year for all rows; a list for columns of several years, named ``A00_2022``, ...; the
         name of a column of X, or an array aligned with X, for a year of each row. A pandas Series
@@ -57,10 +57,32 @@ class EmbeddingRasterSampler(LocationTransformer):
         told by `sample`.
     bands : list of str or int, default=None
         Names or positions of the bands to read, and their order; only these are read. None: all.
-    method : {"nearest"}, default="nearest"
-        "nearest" takes the pixel that contains the point.
+    method : {"nearest", "bilinear"}, default="nearest"
+        "nearest" takes the pixel that contains the point. "bilinear" weights the decoded vectors
+        of the four pixel centres around it; missing ones are left out, the other weights grow.
+    window : int, default=None
+        Take a square of so many pixels around the pixel of the point, an odd number.
+    radius : float, default=None
+        Take the pixels whose centre lies within so many metres of the point, and its own.
+    statistic : {"mean", "std", "median"}, default="mean"
+        What is made of the valid pixels of ``window`` or ``radius``, band by band; "std" is that
+        of the pixels themselves, without a correction for few.
+    zonal : {None, "mean", "std", "center"}, default=None
+        Sample polygons instead of points: X is a GeoDataFrame or GeoSeries of them. "mean" weights
+        each decoded pixel by the fraction of it that the polygon covers, "std" is the standard
+        deviation under these weights, "center" the mean of the pixels whose centre lies inside. A
+        polygon without area, or with "center" one without a centre, takes the pixel of a point
+        inside it. Needs exactextract: ``pip install 'geofeat[polygons]'``.
+    return_coherence : bool, default=False
+        Whether a last column ``coherence`` tells, for ``zonal``, the length of the mean vector
+        before ``normalize``: of AlphaEarth 1 where all pixels agree.
+    min_valid : float, default=0.0
+        Least share of valid pixels, those beyond the data counting as missing; one at least. Of
+        polygons the share of their area.
+    strict : bool, default=False
+        Whether a point is missing where its own pixel is, whatever lies around it.
     normalize : {None, "l2"}, default=None
-        "l2" scales each vector (of the bands read) to length 1.
+        "l2" scales each vector (of the bands read) to length 1, after any averaging.
     missing : {"any", "all"}, default="any"
         Whether one missing band, or only all of them, make a missing vector.
     on_missing : {"warn", "nan", "raise"} or float, default="warn"
@@ -119,7 +141,14 @@ class EmbeddingRasterSampler(LocationTransformer):
         "lag": [Integral],
         "fallback": [None, StrOptions({"nearest"})],
         "bands": [None, "array-like"],
-        "method": [StrOptions({"nearest"})],
+        "method": [StrOptions({"nearest", "bilinear"})],
+        "window": [None, Interval(Integral, 1, None, closed="left")],
+        "radius": [None, Interval(Real, 0, None, closed="neither")],
+        "statistic": [StrOptions({"mean", "std", "median"})],
+        "zonal": [None, StrOptions({"mean", "std", "center"})],
+        "return_coherence": ["boolean"],
+        "min_valid": [Interval(Real, 0, 1, closed="both")],
+        "strict": ["boolean"],
         "normalize": [None, StrOptions({"l2"})],
         "missing": [StrOptions({"any", "all"})],
         "on_missing": [
@@ -129,7 +158,7 @@ class EmbeddingRasterSampler(LocationTransformer):
         "progress": ["boolean", None],
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - an estimator lists all its parameters
         self,
         source: Any,
         *,
@@ -137,7 +166,14 @@ class EmbeddingRasterSampler(LocationTransformer):
         lag: int = 0,
         fallback: Literal["nearest"] | None = None,
         bands: Any = None,
-        method: Literal["nearest"] = "nearest",
+        method: Literal["nearest", "bilinear"] = "nearest",
+        window: int | None = None,
+        radius: float | None = None,
+        statistic: Literal["mean", "std", "median"] = "mean",
+        zonal: Literal["mean", "std", "center"] | None = None,
+        return_coherence: bool = False,
+        min_valid: float = 0.0,
+        strict: bool = False,
         normalize: Literal["l2"] | None = None,
         missing: Literal["any", "all"] = "any",
         on_missing: Literal["warn", "nan", "raise"] | float = "warn",
@@ -149,6 +185,13 @@ class EmbeddingRasterSampler(LocationTransformer):
         self.fallback = fallback
         self.bands = bands
         self.method = method
+        self.window = window
+        self.radius = radius
+        self.statistic = statistic
+        self.zonal = zonal
+        self.return_coherence = return_coherence
+        self.min_valid = min_valid
+        self.strict = strict
         self.normalize = normalize
         self.missing = missing
         self.on_missing = on_missing
@@ -161,7 +204,8 @@ class EmbeddingRasterSampler(LocationTransformer):
         Parameters
         ----------
         X : array-like, data frame or geometry of shape (n_samples, n_columns >= 2)
-            Longitude and latitude in degrees in the first two columns, or points in any CRS.
+            Longitude and latitude in degrees in the first two columns, or points in any CRS; with
+            ``zonal`` polygons in any CRS.
         y : None
             Ignored.
 
@@ -171,8 +215,13 @@ class EmbeddingRasterSampler(LocationTransformer):
             The sampler itself.
         """
         source = open_source(self.source)
-        n_features_out = len(self._band_positions(source)) * len(self._suffixes())
-        super().fit(X)
+        n_features_out = self._width(band_positions(self.bands, source)) * len(self._suffixes())
+        if isinstance(self._asked(), Zonal):
+            bounds = polygon_bounds(read_polygons(X, type(self).__name__))
+            self._check_columns(X, reset=True)
+            self.bounds_ = bounds
+        else:
+            super().fit(X)
         self.source_, self._source_given = source, self.source
         self.n_features_out_ = n_features_out
         return self
@@ -183,7 +232,8 @@ class EmbeddingRasterSampler(LocationTransformer):
         Parameters
         ----------
         X : array-like, data frame or geometry of shape (n_samples, n_columns >= 2)
-            Longitude and latitude in degrees in the first two columns, or points in any CRS.
+            Longitude and latitude in degrees in the first two columns, or points in any CRS; with
+            ``zonal`` polygons in any CRS.
 
         Returns
         -------
@@ -191,7 +241,7 @@ class EmbeddingRasterSampler(LocationTransformer):
             NaN in rows without a value, unless ``on_missing`` says otherwise.
         """
         values, layers = self._sample(X)
-        self._tell_missing(layers)
+        self._tell(layers)
         return values
 
     @overload
@@ -222,10 +272,12 @@ class EmbeddingRasterSampler(LocationTransformer):
             lists several. Reasons: ok; nodata (the pixel is empty); water (empty and not land);
             no_coverage (no file for the place, or it is not there: then ``file`` names it);
             no_year (no file for the year, others exist); outside (promised by an index or a tile
-            name, but beyond the raster); bad_coordinate.
+            name, but beyond the raster); bad_coordinate. Polygons have a ``file`` where they lie in
+            one only, and three columns more: ``pixels`` with data, the sum of their ``weight``, and
+            the ``valid`` share of the polygon's area.
         """
         values, layers = self._sample(X)
-        self._tell_missing(layers)
+        self._tell(layers)
         if not return_info:
             return values
         import pandas as pd
@@ -258,16 +310,16 @@ class EmbeddingRasterSampler(LocationTransformer):
         import pandas as pd
 
         source = self._open()
-        lon, lat = self._read_points(X)
-        bands = self._band_positions(source)
+        places = self._read_places(X)
+        bands = band_positions(self.bands, source)
         if self.year is None and not self.lag and source.years:
             asked, fallback = list(source.years), None  # what each year has of its own
         else:
             asked, fallback = self.year, self.fallback
         records = [
             record
-            for year in asked_years(asked, X, lon.size, source.years, self.lag)
-            for record in count_layer(source, lon, lat, year, bands, fallback)
+            for year in asked_years(asked, X, places.n_rows, source.years, self.lag)
+            for record in places.count_coverage(source, year, bands, fallback)
         ]
         report = pd.DataFrame.from_records(records).set_index("year")
         return report.rename(index={-1: pd.NA}) if (report.index < 0).any() else report
@@ -296,24 +348,25 @@ class EmbeddingRasterSampler(LocationTransformer):
             Valid until the next chunk is asked for.
         """
         source = self._open()
-        lon, lat = self._read_points(X)
-        years = asked_years(self.year, X, lon.size, source.years, self.lag)
-        bands = self._band_positions(source)
-        width = bands.size * len(years)
+        places = self._read_places(X)
+        n_rows = places.n_rows
+        years = asked_years(self.year, X, n_rows, source.years, self.lag)
+        bands = band_positions(self.bands, source)
+        width = self._width(bands) * len(years)
         if chunk_rows is None:
             chunk_rows = max(1, 2**26 // (4 * width))
-        buffer = np.empty((min(chunk_rows, lon.size), width), dtype=np.float32)
+        buffer = np.empty((min(chunk_rows, n_rows), width), dtype=np.float32)
         told: list[list[Sampled]] = []
-        for first in range(0, lon.size, chunk_rows):
-            rows = slice(first, min(first + chunk_rows, lon.size))
+        for first in range(0, n_rows, chunk_rows):
+            rows = slice(first, min(first + chunk_rows, n_rows))
             block = buffer[: rows.stop - rows.start]
             parts = [year[rows] for year in years]
-            layers = self._fill(source, lon[rows], lat[rows], parts, bands, block)
+            layers = self._fill(source, places.part(rows), parts, bands, block)
             if self.on_missing == "raise":
-                self._tell_missing(layers)
+                self._tell(layers)
             told.append([layer.without_places() for layer in layers])
             yield rows, block
-        self._tell_missing([Sampled.joined(layer) for layer in zip(*told, strict=True)])
+        self._tell([Sampled.joined(layer) for layer in zip(*told, strict=True)])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -328,7 +381,9 @@ class EmbeddingRasterSampler(LocationTransformer):
     def _feature_names(self) -> list[str]:
         source = self._open()
         names = source.band_names
-        chosen = [names[i] for i in self._band_positions(source)]
+        chosen = [names[i] for i in band_positions(self.bands, source)]
+        if self.return_coherence:
+            chosen.append("coherence")
         return [f"{name}{suffix}" for suffix in self._suffixes() for name in chosen]
 
     def _suffixes(self) -> list[str]:
@@ -343,99 +398,68 @@ class EmbeddingRasterSampler(LocationTransformer):
             return self.source_
         return open_source(self.source)
 
-    def _band_positions(self, source: Source) -> np.ndarray:
-        """Positions of the bands asked for, int64."""
-        names = list(source.band_names)
-        if self.bands is None:
-            return np.arange(len(names))
-        positions = []
-        for band in self.bands:
-            if isinstance(band, str):
-                if band not in names:
-                    raise ValueError(f"the source has no band {band!r}, its bands are {names}")
-                positions.append(names.index(band))
-            elif isinstance(band, int | np.integer) and 0 <= band < len(names):
-                positions.append(int(band))
-            else:
-                raise ValueError(
-                    f"bands must be names or positions from 0 to {len(names) - 1}, got {band!r}"
-                )
-        if not positions or len(set(positions)) < len(positions):
-            raise ValueError(f"bands must name at least one band and none twice, got {self.bands}")
-        return np.array(positions)
+    def _tell(self, layers: list[Sampled]) -> None:
+        tell_missing(layers, self.source, self.on_missing, type(self).__name__)
 
-    def _read_points(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Longitude in [-180, 180) and latitude as float64 NumPy arrays."""
+    def _asked(self) -> Neighbourhood | Zonal | None:
+        """Tell what is taken of a place: its pixel where None, pixels around it, or a zone.
+
+        Parameters that contradict each other are an error.
+        """
+        zonal = Zonal.asked(self.get_params(deep=False))
+        return zonal or Neighbourhood.asked(
+            self.method, self.window, self.radius, self.statistic, self.min_valid, self.strict
+        )
+
+    def _width(self, bands: np.ndarray) -> int:
+        """Columns of one year."""
+        return bands.size + int(self.return_coherence)
+
+    def _read_places(self, X: Any) -> Places:
+        if self.zonal is not None:
+            self._validate_params()
+        asked = self._asked()
+        if isinstance(asked, Zonal):
+            return PolygonPlaces(read_polygons(X, type(self).__name__), asked)
         (lon, lat), xp = self._read(X)
         if xp is not np:
             lon, lat = move_to(lon, lat, xp=np, device=None)
-        return np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
+        lon, lat = (np.asarray(axis, dtype=np.float64) for axis in (lon, lat))
+        return PointPlaces(lon, lat, asked)
+
+    def _features_dtype(self, X: Any) -> np.dtype[Any]:
+        refuse_aligned_years(self.year)
+        asked_years(self.year, X, self._read_places(X).n_rows, self._open().years, self.lag)
+        return np.dtype(np.float32)
 
     def _sample(self, X: Any) -> tuple[np.ndarray, list[Sampled]]:
         source = self._open()
-        lon, lat = self._read_points(X)
-        years = asked_years(self.year, X, lon.size, source.years, self.lag)
-        bands = self._band_positions(source)
-        width = bands.size * len(years)
-        refuse_beyond_memory(lon.size, width, np.dtype(np.float32), type(self).__name__)
-        values = np.empty((lon.size, width), dtype=np.float32)
-        return values, self._fill(source, lon, lat, years, bands, values)
+        places = self._read_places(X)
+        years = asked_years(self.year, X, places.n_rows, source.years, self.lag)
+        bands = band_positions(self.bands, source)
+        width = self._width(bands) * len(years)
+        refuse_beyond_memory(places.n_rows, width, np.dtype(np.float32), type(self).__name__)
+        values = np.empty((places.n_rows, width), dtype=np.float32)
+        return values, self._fill(source, places, years, bands, values)
 
     def _fill(
         self,
         source: Source,
-        lon: np.ndarray,
-        lat: np.ndarray,
+        places: Places,
         years: list[np.ndarray],
         bands: np.ndarray,
         out: np.ndarray,
     ) -> list[Sampled]:
         """Fill ``out`` with one block of columns for each entry of ``years``."""
-        layers = []
+        reading = Reading(bands, self.missing, self.fallback, self.normalize, self.progress)
+        width, layers = self._width(bands), []
         for i, year in enumerate(years):
             # Kernels write rows of a contiguous array.
-            block = out if len(years) == 1 else np.empty((lon.size, bands.size), np.float32)
-            layer = sample_layer(
-                source,
-                lon,
-                lat,
-                year,
-                bands,
-                block,
-                missing=self.missing,
-                fallback=self.fallback,
-                progress=self.progress,
-            )
-            if self.normalize == "l2":
-                run_slabs(_unit_length_of(block), lon.size, 2**14)
+            block = out if len(years) == 1 else np.empty((places.n_rows, width), np.float32)
+            layer = places.sample(source, year, reading, block)
             if not isinstance(self.on_missing, str):
                 block[layer.reason != OK] = self.on_missing
             if block is not out:
-                out[:, i * bands.size : (i + 1) * bands.size] = block
+                out[:, i * width : (i + 1) * width] = block
             layers.append(layer)
         return layers
-
-    def _tell_missing(self, layers: list[Sampled]) -> None:
-        """Warn or raise about rows that the source has no value for."""
-        message = describe_missing(layers)
-        if message is None:
-            return
-        alarming = any(layer.absent or layer.beyond_limit for layer in layers)
-        if self.on_missing == "raise":
-            raise SourceError(_name_of(self.source), message)
-        if self.on_missing == "warn" or alarming:
-            becomes = "NaN" if isinstance(self.on_missing, str) else f"{self.on_missing:g}"
-            warn_caller(
-                f"{type(self).__name__}: {message}. Rows without a value become {becomes}; "
-                "sample(X, return_info=True) tells the reason of each.",
-                CoverageWarning,
-            )
-
-
-def _unit_length_of(block: np.ndarray) -> Any:
-    return lambda start, stop: scale_to_unit_length(block[start:stop])
-
-
-def _name_of(source: Any) -> str:
-    text = repr(source)
-    return text if len(text) <= 120 else type(source).__name__

@@ -30,10 +30,6 @@ class PixelSink:
         self.status = np.full(n_candidates, UNREAD, dtype=np.uint8)
         self.any_missing = missing == "any"
 
-    def clear(self, rows: np.ndarray) -> None:
-        """Mark rows that nothing serves."""
-        self.out[rows] = np.nan
-
     def put_bytes(self, which: np.ndarray, raw: np.ndarray, tables: np.ndarray) -> None:
         """Take bytes of shape (bands, k) for the candidates ``which``, decoded by tables."""
         valid = scatter_table(

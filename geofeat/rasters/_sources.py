@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 if TYPE_CHECKING:
+    from geofeat.rasters._areas import Areas
     from geofeat.rasters._blocks import BlockWindow
     from geofeat.rasters._candidates import Candidates
     from geofeat.rasters._sink import PixelSink
@@ -76,15 +77,28 @@ class Source(Protocol):
         ...
 
 
+class ArealSource(Source, Protocol):
+    """A source that polygons can be sampled from."""
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in each file.
+
+        ``polygons`` is an object array of shapely polygons in degrees, longitudes in [-180, 180],
+        None where one is missing; ``year`` the year that each asks for.
+        """
+        ...
+
+
 def open_source(source: Any) -> Source:
     """Find the source that an argument of `EmbeddingRasterSampler` means.
 
     Parameters
     ----------
-    source : Source, xarray.DataArray, path-like, or list of paths
-        A source is returned as it is. An array becomes an `ArraySource`. A folder of TESSERA tiles
-        becomes a `TesseraSource`, an index file or AlphaEarth rasters an `AlphaEarthSource`, other
-        rasters a `RasterSource`.
+    source : Source, xarray.DataArray or Dataset, path-like, or list of paths
+        A source is returned as it is. An array becomes an `ArraySource`. A Zarr store becomes a
+        `ZarrSource`, a Parquet file with a column of lists of numbers an `EmbeddingTableSource` of
+        its footprints, a folder of TESSERA tiles a `TesseraSource`, an index file or AlphaEarth
+        rasters an `AlphaEarthSource`, other rasters a `RasterSource`.
 
     Returns
     -------
@@ -98,12 +112,8 @@ def open_source(source: Any) -> Source:
         found: Source = source
         return found
     xarray = sys.modules.get("xarray")
-    if xarray is not None and isinstance(source, xarray.DataArray):
+    if xarray is not None and isinstance(source, xarray.DataArray | xarray.Dataset):
         return ArraySource(source)
-    if xarray is not None and isinstance(source, xarray.Dataset):
-        raise TypeError(
-            "source is an xarray.Dataset: pass one of its arrays, or dataset.to_dataarray('band')."
-        )
     if isinstance(source, str | os.PathLike):
         return _source_at(os.fspath(source))
     if isinstance(source, list | tuple) and all(isinstance(p, str | os.PathLike) for p in source):
@@ -119,9 +129,17 @@ def open_source(source: Any) -> Source:
 def _source_at(path: str) -> Source:
     from geofeat.rasters._alphaearth import AlphaEarthSource
     from geofeat.rasters._alphaearth_tables import index_suffix
+    from geofeat.rasters._table_files import looks_like_table
+    from geofeat.rasters._table_source import EmbeddingTableSource
     from geofeat.rasters._tessera import TesseraSource
     from geofeat.rasters._tessera_folder import looks_like_tessera
+    from geofeat.rasters._zarr_source import PUBLIC_STORES, ZarrSource
+    from geofeat.rasters._zarr_store import looks_like_zarr
 
+    if path in PUBLIC_STORES or looks_like_zarr(path):
+        return ZarrSource(path)
+    if looks_like_table(path):
+        return EmbeddingTableSource(path)
     if index_suffix(path):
         return AlphaEarthSource(path)
     if Path(path).is_dir() and looks_like_tessera(path):

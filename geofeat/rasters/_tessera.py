@@ -9,9 +9,11 @@ import numpy as np
 
 from geofeat._tessera_grid import PIXEL_METRES, tessera_grid
 from geofeat.exceptions import CorruptFileError, RasterMismatchError
+from geofeat.rasters._areas import Areas, Claims, reasons_of, share_out
 from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates, rows_per_task
 from geofeat.rasters._candidates import (
     NO_COVERAGE,
+    NO_YEAR,
     OK,
     OUTSIDE,
     WATER,
@@ -25,6 +27,7 @@ from geofeat.rasters._raster_reader import read_mask_band
 from geofeat.rasters._remote import is_remote
 from geofeat.rasters._sink import PixelSink
 from geofeat.rasters._source_state import ImmutableSource
+from geofeat.rasters._tessera_cells import cells_of_polygons
 from geofeat.rasters._tessera_folder import TesseraFolder
 from geofeat.rasters._tessera_pixels import (
     RemotePixels,
@@ -148,8 +151,8 @@ class TesseraSource(ImmutableSource):
         code = np.full(good.size, -1)
         absent_file = np.full(lon.size, -1)
         keys, cell_of = _cells(lon_cell, lat_cell, year[good])
-        members = np.split(np.argsort(cell_of, kind="stable"), np.cumsum(np.bincount(cell_of))[:-1])
-        for rows, (tile, verdict) in zip(members, self._look_up(keys), strict=True):
+        found = zip(_members(cell_of, len(keys)), self._look_up(keys), strict=True)
+        for rows, (tile, verdict) in found:
             if isinstance(tile, TesseraTile):
                 code[rows] = len(tiles)
                 tiles.append(tile)
@@ -175,6 +178,31 @@ class TesseraSource(ImmutableSource):
             absent,
             absent_file,
         )
+
+    def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
+        """Parts of polygons in degrees that lie in each tile's cell; see `Areas`."""
+        reason = reasons_of(polygons)
+        polygon, lon_cell, lat_cell, part = cells_of_polygons(polygons)
+        tiles: list[TesseraTile] = []
+        absent: list[str] = []
+        file = np.full(polygon.size, -1)
+        absent_file = np.full(polygons.size, -1)
+        keys, cell_of = _cells(lon_cell, lat_cell, year[polygon])
+        looked_up = zip(_members(cell_of, len(keys)), self._look_up(keys), strict=True)
+        for rows, (tile, verdict) in looked_up:
+            if isinstance(tile, TesseraTile):
+                file[rows] = len(tiles)
+                tiles.append(tile)
+            elif tile is not None:
+                absent_file[polygon[rows]] = len(absent)
+                absent.append(tile)
+            elif verdict == NO_YEAR:
+                reason[polygon[rows]] = NO_YEAR
+        kept = file >= 0
+        claims = Claims(polygon[kept], file[kept], part[kept])
+        found = share_out(polygons, claims, tiles, reason, declared=True, exclusive=False)
+        served = np.isin(np.arange(polygons.size), found.polygon)
+        return found._replace(absent=absent, absent_file=np.where(served, -1, absent_file))
 
     def reader(self, found: Candidates, bands: np.ndarray) -> _TileReader:
         """Reader of the bands at the given positions."""
@@ -277,6 +305,12 @@ def _cells(
     lon_cells, years = rest % 4000 - 2000, rest // 4000 - 1
     cells = zip(lon_cells.tolist(), lat_cells.tolist(), years.tolist(), strict=True)
     return list(cells), cell_of
+
+
+def _members(cell_of: np.ndarray, n_cells: int) -> list[np.ndarray]:
+    """Rows of each cell."""
+    counts = np.bincount(cell_of, minlength=n_cells)
+    return np.split(np.argsort(cell_of, kind="stable"), np.cumsum(counts))[:n_cells]
 
 
 class _TileReader(WindowedCandidates):

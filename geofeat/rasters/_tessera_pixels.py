@@ -13,7 +13,7 @@ from geofeat.exceptions import CorruptFileError
 from geofeat.rasters._blocks import BlockWindow
 from geofeat.rasters._file_download import kept_file
 from geofeat.rasters._npy_map import NpyHeader, map_npy, read_npy_header
-from geofeat.rasters._npy_ranges import is_whole_cheaper, pixel_ranges, read_pixels
+from geofeat.rasters._npy_ranges import pixel_ranges, read_pixels, whole_file_gain
 from geofeat.rasters._projection import PixelGrid
 from geofeat.rasters._tessera_site import TesseraSite
 
@@ -89,6 +89,8 @@ class RemotePixels:
         self._lock = threading.Lock()
         self._turns = [threading.Lock() for _ in tiles]
         self._maps: dict[int, TilePixels | None] = {}
+        self._plan: set[int] | None = None
+        self._planning = threading.Lock()
 
     def expect(self, windows: list[BlockWindow]) -> None:
         """Take note of the windows that may be read next, in this order."""
@@ -165,10 +167,7 @@ class RemotePixels:
         if None in kept:
             if not self._whole_is_wanted(file):
                 return None
-            fetched = self._site.whole_tile(*tile.cell, tile.year)
-            if fetched is None:
-                return None
-            kept = list(fetched)
+            kept = list(self._site.whole_tile(*tile.cell, tile.year))
         stored, scales = (
             _map_copy(str(path), header)
             for path, header in zip(kept, (tile.stored, tile.scales), strict=True)
@@ -176,10 +175,31 @@ class RemotePixels:
         return TilePixels(stored, scales, None)
 
     def _whole_is_wanted(self, file: int) -> bool:
-        tile, pixels = self._tiles[file], self._wanted[file]
-        headers = (tile.stored, tile.scales)
-        cost = sum(pixel_ranges(header, pixels).cost for header in headers)
-        return is_whole_cheaper(cost, sum(header.stamp[0] for header in headers), 2)
+        with self._planning:
+            if self._plan is None:
+                self._plan = self._worth_fetching()
+            return file in self._plan
+
+    def _worth_fetching(self) -> set[int]:
+        """Tiles to be fetched whole: those of a row group of hashes gain more than these cost."""
+        gains: dict[int, dict[int, int]] = {}
+        prices: dict[int, int] = {}
+        for file, (tile, pixels) in enumerate(zip(self._tiles, self._wanted, strict=True)):
+            headers = (tile.stored, tile.scales)
+            cost = sum(pixel_ranges(header, pixels).cost for header in headers)
+            gain = whole_file_gain(cost, sum(header.stamp[0] for header in headers), len(headers))
+            if gain < 0:
+                continue
+            check = self._site.verification(*tile.cell, tile.year)
+            if check is not None:
+                gains.setdefault(check.group, {})[file] = gain
+                prices[check.group] = check.n_bytes
+        return {
+            file
+            for group, members in gains.items()
+            if sum(members.values()) >= prices[group]
+            for file in members
+        }
 
 
 def _map_copy(path: str, header: NpyHeader) -> np.ndarray:

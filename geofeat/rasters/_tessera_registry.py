@@ -79,6 +79,15 @@ def registered_cells(
     return RegisteredCells(keys, groups[first])
 
 
+def sum_columns(registry: IndexTable) -> list[str] | None:
+    """Columns by which `tile_sums` finds the sums of a tile; None for a registry without any."""
+    names = registry.schema.names
+    if not set(_SUMS) <= set(names):
+        return None
+    sizes = [name for name in _SIZES if name in names]
+    return [*_place_columns(registry), *_release_columns(registry), "year", *_SUMS, *sizes]
+
+
 def tile_sums(
     registry: IndexTable, group: int, cell: tuple[int, int], year: int, release: str | None
 ) -> TileSums | None:
@@ -89,17 +98,16 @@ def tile_sums(
     CorruptFileError
         A sum is lacking or no SHA-256, a size is none, or two rows of the tile differ.
     """
-    names = registry.schema.names
-    if not set(_SUMS) <= set(names):
+    asked = sum_columns(registry)
+    if asked is None:
         return None
-    sizes = [name for name in _SIZES if name in names]
-    columns = _place_columns(registry)
-    asked = [*columns, *_release_columns(registry), "year", *_SUMS, *sizes]
     table = registry.read_group(group, asked)
+    columns = _place_columns(registry)
+    kept = [name for name in (*_SUMS, *_SIZES) if name in asked]
     cells, ours = _cells_of(registry, table, columns, release)
     years = np.asarray(table.column("year"))[ours]
     rows = np.flatnonzero(ours)[(_key(*cells) == _key(*cell)) & (years == year)]
-    found = table.select([*_SUMS, *sizes]).take(rows).to_pylist()
+    found = table.select(kept).take(rows).to_pylist()
     name = f"tile {grid_name(*cell)} of {year}"
     if not found or any(row != found[0] for row in found):
         raise CorruptFileError(registry.path, f"lists {name} with different hashes or sizes")

@@ -6,8 +6,9 @@ import re
 import threading
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
-from geofeat.exceptions import SourceError
+from geofeat.exceptions import DownloadError, SourceError
 from geofeat.rasters._candidates import NO_COVERAGE, NO_YEAR, OK
 from geofeat.rasters._header import file_exists
 from geofeat.rasters._index_table import IndexTable
@@ -20,6 +21,7 @@ from geofeat.rasters._tessera_registry import (
     listed_releases,
     listed_years,
     registered_cells,
+    sum_columns,
     tile_sums,
 )
 
@@ -27,6 +29,13 @@ GEOTESSERA = "https://dl2.geotessera.org/v1"
 SOURCE_COOPERATIVE = "https://data.source.coop/tessera/tessera/npy"
 _DATASETS = "v1, v1.1-cam, v2-2B-L~beta1"
 _NUMBER = re.compile(r"v\d+(?:\.\d+)*")
+
+
+class Verification(NamedTuple):
+    """Row group of the registry that holds the hashes of a tile, and bytes to be read for it."""
+
+    group: int
+    n_bytes: int
 
 
 class TesseraSite:
@@ -151,17 +160,24 @@ class TesseraSite:
                 return path
         return None
 
-    def whole_tile(self, lon_cell: int, lat_cell: int, year: int) -> tuple[Path, Path] | None:
-        """Both files of a tile in the cache folder, fetched and verified by the registry's sums.
+    def verification(self, lon_cell: int, lat_cell: int, year: int) -> Verification | None:
+        """Say what it takes to verify a whole tile; None where that must and cannot be done."""
+        group = self._group(lon_cell, lat_cell, year)
+        try:
+            columns = sum_columns(self.registry)
+            if columns is not None:
+                return Verification(group, self.registry.unread_bytes(group, columns))
+        except DownloadError:
+            return None
+        return Verification(-1, 0) if self._allow_unverified else None
 
-        None where no registry keeps any and unverified files are not allowed.
-        """
+    def whole_tile(self, lon_cell: int, lat_cell: int, year: int) -> tuple[Path, Path]:
+        """Both files of a tile in the cache folder, fetched and verified by the registry's sums."""
         urls = self.tile_paths(lon_cell, lat_cell, year)
         sums = self._sums(lon_cell, lat_cell, year)
         if sums is None:
-            if not self._allow_unverified:
-                return None
-            stored, scales = (fetch_file(url, allow_unverified=True) for url in urls)
+            allowed = self._allow_unverified
+            stored, scales = (fetch_file(url, allow_unverified=allowed) for url in urls)
             return stored, scales
         stored, scales = (
             fetch_file(url, size=size, sha256=sha256)
@@ -170,10 +186,14 @@ class TesseraSite:
         return stored, scales
 
     def _sums(self, lon_cell: int, lat_cell: int, year: int) -> TileSums | None:
-        group = self.registered(year).group_of(lon_cell, lat_cell)
-        assert group is not None
+        group = self._group(lon_cell, lat_cell, year)
         with self._lock:
             return tile_sums(self.registry, group, (lon_cell, lat_cell), year, self.release)
+
+    def _group(self, lon_cell: int, lat_cell: int, year: int) -> int:
+        group = self.registered(year).group_of(lon_cell, lat_cell)
+        assert group is not None
+        return group
 
     def _landmask_folders(self) -> list[str]:
         """Where landmasks may lie: one place in a tree, by version elsewhere, the nearest first."""

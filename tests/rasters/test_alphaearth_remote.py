@@ -80,8 +80,19 @@ def test_an_index_on_a_server_leads_to_the_files_it_names(server, annual, seam, 
         assert_array_equal(values, truth)
         assert_array_equal(info.reason == "ok", reasons == "ok")
         assert source.years == (2022, 2023)
+    by_address = sampler(f"{annual}/aef_index.parquet", year=year)  # a path picks its source
+    assert_array_equal(by_address.transform(seam_points), truth)
     found = info.file[info.reason == "ok"]
     assert found.astype(str).str.startswith(f"{BUCKET}/{year}/").all()
+
+
+def test_a_stac_index_on_a_server(server, annual, seam, seam_points, tmp_path):
+    server.put("/stac.parquet", write_index(seam, "stac-parquet", tmp_path / "i"))
+    prefixes = {"s3://mirror/satellite_embedding/v1/annual": annual}
+    source = AlphaEarthSource(server.url("/stac.parquet"), prefixes=prefixes)
+    assert source.years == (2022, 2023)
+    truth, _ = truth_of(seam, seam_points, 2023)
+    assert_array_equal(sampler(source, year=2023).transform(seam_points), truth)
 
 
 def test_the_public_indexes_are_built_in(server, annual, seam, seam_points, monkeypatch):
@@ -89,7 +100,7 @@ def test_the_public_indexes_are_built_in(server, annual, seam, seam_points, monk
     assert AlphaEarthSource.source_cooperative == home
     assert AlphaEarthSource.google_cloud == f"{GOOGLE}/aef_index.parquet"
     source = AlphaEarthSource()
-    assert repr(source) == "AlphaEarthSource(None)"
+    assert repr(source) == "AlphaEarthSource()"
     assert source.band_names[0] == "A00"
     assert server.requests == []
     monkeypatch.setattr(_alphaearth, "SOURCE_COOPERATIVE", f"{annual}/aef_index.parquet")

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from geofeat.rasters import _npy_ranges
 from geofeat.rasters._npy_map import NpyHeader
-from geofeat.rasters._npy_ranges import REQUEST_BYTES, is_whole_cheaper, pixel_ranges, read_pixels
+from geofeat.rasters._npy_ranges import REQUEST_BYTES, pixel_ranges, read_pixels, whole_file_gain
 
 
 def header(shape, dtype=np.int8):
@@ -63,7 +63,8 @@ def test_pixels_come_back_in_place(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cost", "whole"), [(0, False), (53_000_000, False), (53_065_535, False), (53_065_536, True)]
+    ("cost", "gain"),
+    [(0, -106_131_072), (53_065_535, -2), (53_065_536, 0), (106_000_000, 105868928)],
 )
-def test_whole_files_win_where_ranges_cost_half_as_much(cost, whole):
-    assert is_whole_cheaper(cost, 106_000_000, 2) is whole
+def test_whole_files_gain_where_ranges_cost_more_than_half_as_much(cost, gain):
+    assert whole_file_gain(cost, 106_000_000, 2) == gain

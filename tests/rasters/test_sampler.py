@@ -339,7 +339,7 @@ def test_a_geodataframe_with_a_year_column_passes_cross_validation(source, insid
         ({"year": [2022, pd.NaT]}, "NaT is no year"),
         ({"year": [2022] * 60}, "60 beginning with .* the year of every row goes in an array"),
         ({"year": None, "lag": -1}, "lag=-1 needs year="),
-        ({"method": "bilinear"}, "method"),
+        ({"method": "cubic"}, "method"),
         ({"on_missing": "ignore"}, "on_missing"),
         ({"missing": "some"}, "missing"),
         ({"normalize": "l1"}, "normalize"),

@@ -4,7 +4,6 @@ import math
 import os
 import tracemalloc
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
@@ -429,53 +428,3 @@ def test_a_manifest_speaks_of_its_own_releases(tmp_path, tile):
     manifest.assign(lat=[LAT, np.nan]).to_parquet(tmp_path / "a" / "manifest.parquet")
     with pytest.raises(CorruptFileError, match="without a place"):
         sampler(tmp_path / "a").transform(points)
-
-
-@pytest.mark.filterwarnings("ignore")  # of the peer and of what it imports
-def test_values_equal_those_of_the_producers_reader(tmp_path):
-    geotessera = pytest.importorskip("geotessera")
-    rows = []
-    for seed, (lon, lat) in enumerate([(10.05, 87.05), (10.15, 87.05), (-30.05, 86.95)]):
-        stored, scales = make_tile(seed, lon, lat, three_d=seed == 2)
-        write_tessera(
-            tmp_path / TILES / "2024",
-            lon,
-            lat,
-            stored,
-            scales,
-            landmask_folder=tmp_path / LANDMASKS,
-        )
-        rows.append((lat, lon, 2024))
-    frame = pd.DataFrame(rows, columns=["lat", "lon", "year"])
-    frame["hash"] = frame["scales_hash"] = "0" * 64
-    frame["file_size"] = frame["scales_size"] = 1
-    frame["mtime"] = 0
-    frame["lon_i"] = np.rint(frame.lon * 100).astype(np.int32)
-    frame["lat_i"] = np.rint(frame.lat * 100).astype(np.int32)
-    registry = gpd.GeoDataFrame(
-        frame, geometry=gpd.points_from_xy(frame.lon, frame.lat), crs="EPSG:4326"
-    )
-    registry.to_parquet(tmp_path / "registry.parquet")
-    registry.drop(columns=["year", "scales_hash", "scales_size", "mtime"]).to_parquet(
-        tmp_path / "landmasks.parquet"
-    )
-    rng = np.random.default_rng(0)
-    points = np.concatenate(
-        [
-            np.column_stack([rng.uniform(10.0, 10.2, 300), rng.uniform(87.0, 87.1, 300)]),
-            np.column_stack([rng.uniform(-30.1, -30.0, 100), rng.uniform(86.9, 87.0, 100)]),
-            [[50.0, 50.0]],
-        ]
-    )
-    reader = geotessera.GeoTessera(
-        embeddings_dir=tmp_path,
-        registry_dir=tmp_path,
-        cache_dir=tmp_path / "cache",
-        verify_hashes=False,
-    )
-    theirs = reader.sample_embeddings_at_points(
-        [tuple(point) for point in points.tolist()], year=2024, auto_download=False
-    )
-    ours = sampler(TesseraSource(tmp_path), year=2024).transform(points)
-    assert_array_equal(ours, theirs)
-    assert np.isfinite(ours).all(axis=1).sum() > 390

@@ -1,8 +1,12 @@
 """TESSERA over a network: what travels, what stays on disk, and what servers do wrong."""
 
+import asyncio
 import hashlib
 import io
 import math
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -213,6 +217,31 @@ def test_few_points_leave_a_tile_where_it_is(server, tree, local):
     assert server.sent + REQUEST_BYTES * server.count < tile / 2
 
 
+def test_hashes_are_read_where_the_tiles_of_a_call_are_worth_them(server, tree, local):
+    """Here the row group of hashes is larger than a tile, and smaller than two."""
+    rng = np.random.default_rng(0)
+    other = pd.DataFrame(
+        {
+            "lon_i": np.arange(-17_995, 17_995, 10).repeat(30)[:90_000].astype(np.int32),
+            "lat_i": np.int32(5),
+            "year": 2024,
+            "hash": [rng.bytes(32).hex() for _ in range(90_000)],
+        }
+    )
+    other["scales_hash"] = other.hash[::-1].to_numpy()
+    registry = pd.concat([local.registry, other.assign(file_size=1, scales_size=1)])
+    server.put("/v1/registry.parquet", parquet(registry))
+    tile = max(len(body) for path, body in server.files.items() if path.endswith(f"_{LAT}.npy"))
+    assert tile < len(server.files["/v1/registry.parquet"]) < 2 * tile
+    one, two = points_in_tile(4000, 5, LONS[0]), points_in_tile(4000, 5, LONS[1])
+    for points, n_whole in ((one, 0), (np.concatenate([one, two]), 4), (one, 0)):
+        server.forget()
+        values = sampler(TesseraSource(tree), year=2024).transform(points)
+        assert_array_equal(values, sampler(TesseraSource(local.root), year=2024).transform(points))
+        assert sum(request.range is None for request in tile_requests(server)) == n_whole
+    assert server.requests == []
+
+
 @pytest.mark.parametrize(
     ("column", "value", "error", "words"),
     [
@@ -353,7 +382,7 @@ def test_the_public_tree_is_built_in(server, tree, local, points, monkeypatch):
     assert TesseraSource.source_cooperative == "https://data.source.coop/tessera/tessera/npy"
     monkeypatch.setattr("geofeat.rasters._tessera.GEOTESSERA", tree)
     source = TesseraSource()
-    assert repr(source) == "TesseraSource(None)"
+    assert repr(source) == "TesseraSource()"
     assert server.requests == []
     values = sampler(source, year=2024).transform(points)
     assert_array_equal(values, sampler(TesseraSource(local.root), year=2024).transform(points))
@@ -363,6 +392,55 @@ def test_tiles_are_asked_for_side_by_side(server, tree, points):
     server.delay = 0.02
     sampler(TesseraSource(tree), year=2024).transform(points)
     assert server.most_at_once >= 2
+
+
+def test_it_works_inside_a_running_event_loop(tree, local, points):
+    async def sample():
+        return sampler(TesseraSource(tree), year=2024).transform(points)
+
+    expected = sampler(TesseraSource(local.root), year=2024).transform(points)
+    assert_array_equal(asyncio.run(sample()), expected)
+
+
+def test_eight_threads_read_the_same_and_the_registry_once(server, tree, local, points):
+    task = sampler(TesseraSource(tree), year=2024)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: task.transform(points), range(8)))
+    expected = sampler(TesseraSource(local.root), year=2024).transform(points)
+    for values in found:
+        assert_array_equal(values, expected)
+    assert len(index_requests(server)) == 2  # of tiles and of landmasks
+
+
+def test_another_process_asks_for_nothing(server, tree, points, tmp_path):
+    values = sampler(TesseraSource(tree), year=2024).transform(points)
+    server.forget()
+    np.save(tmp_path / "points.npy", points)
+    program = (
+        "import numpy as np, geofeat\n"
+        f"source = geofeat.TesseraSource({tree!r})\n"
+        "task = geofeat.EmbeddingRasterSampler(source, year=2024, on_missing='nan')\n"
+        f"points = np.load({str(tmp_path / 'points.npy')!r})\n"
+        f"np.save({str(tmp_path / 'values.npy')!r}, task.transform(points))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert_array_equal(np.load(tmp_path / "values.npy"), values)
+    assert server.requests == []
+
+
+def test_messages_keep_tokens_and_passwords_to_themselves(server, tree, points):
+    secret = tree.replace("http://", "http://me:word@")
+    name = f"grid_{LONS[0]}_{LAT}"
+    del server.files[f"/v1/{TILES}/2024/{name}/{name}.npy"]
+    with pytest.warns(CoverageWarning, match="should be there") as told:
+        sampler(TesseraSource(secret), year=2024).transform(points)
+    server.put("/v1/registry.parquet", b"PAR1 is not enough")
+    with pytest.raises(CorruptFileError, match="is no parquet file") as caught:
+        _ = TesseraSource(f"{secret}?token=abc").years
+    for message in (str(told[0].message), str(caught.value)):
+        assert "127.0.0.1" in message
+        assert "word" not in message
+        assert "abc" not in message
 
 
 def test_a_tile_that_was_replaced_is_an_error(server, tree):
