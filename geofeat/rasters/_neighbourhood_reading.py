@@ -77,7 +77,8 @@ class NeighbourhoodReader:
         status = np.full(found.point.size, UNREAD, dtype=np.uint8)
         if self._source.overlap == "mean":
             everyone = np.arange(found.point.size)
-            values, status = self._reduce(everyone)
+            values = np.empty((everyone.size, self._bands.size), dtype=np.float32)
+            status = self._reduce(everyone, values, everyone)
             valid = status == OK
             points, means = mean_of_points(found.point[valid], values[valid])
             out[points] = means
@@ -87,15 +88,17 @@ class NeighbourhoodReader:
             needed = np.flatnonzero(best < ends)
             while needed.size:
                 which = best[needed]
-                out[needed], status[which] = self._reduce(which)
+                status[which] = self._reduce(which, out, needed)
                 failed = needed[status[which] != OK]
                 best[failed] += 1
                 needed = failed[best[failed] < ends[failed]]
         return settle(found, best, status, out, list(self._beyond.items()))
 
-    def _reduce(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values, float32 of shape (k, bands), and what became of the candidates ``which``."""
-        values = np.full((which.size, self._bands.size), np.nan, dtype=np.float32)
+    def _reduce(self, which: np.ndarray, out: np.ndarray, into: np.ndarray) -> np.ndarray:
+        """Write the values of the candidates ``which`` to rows ``into``; tell what became of each.
+
+        Candidates without a value get NaN.
+        """
         status = np.full(which.size, NODATA, dtype=np.uint8)
         reduce = self._collect if self._around.collects else self._sum
         parts = neighbourhoods(
@@ -107,9 +110,10 @@ class NeighbourhoodReader:
             valid = (share > 0) & (share >= self._around.min_valid * (1 - 1e-12))
             if self._around.strict:
                 valid &= at_point == OK
-            values[part[valid]] = rows[valid]
+            rows[~valid] = np.nan
+            out[into[part]] = rows
             status[part] = np.where(valid, OK, np.where(at_point == OK, NODATA, at_point))
-        return values, status
+        return status
 
     def _sum(self, pixels: AroundPoints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weighted means, the valid share of the weights, and the status of the points' pixels."""
@@ -127,7 +131,7 @@ class NeighbourhoodReader:
         )
         self._note(moments.beyond_limit)
         with np.errstate(invalid="ignore"):
-            mean = (moments.total / moments.weight).astype(np.float32)
+            mean = np.divide(moments.total, moments.weight, out=moments.total).astype(np.float32)
         share = moments.weight.max(axis=1) / pixels.weight.sum(axis=1)
         return mean, share, _at_points(pixels, moments.status)
 

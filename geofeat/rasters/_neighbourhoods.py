@@ -21,7 +21,7 @@ from geofeat.rasters._sources import Source
 # Pixels located at once, of all points together; and those of one point at most.
 _PIXELS_AT_ONCE = 2**22
 # What may be held of them at once: all values, or one float64 sum and one weight a band.
-_VALUE_BYTES = 2**28
+_VALUE_BYTES = 2**27
 # Positions are not exact to the last digit: how near, in pixels, counts as the very place, and
 # how near, as a share of a radius, as the radius itself.
 _SAME_PLACE = 1e-6

@@ -44,6 +44,13 @@ class RasterReader(WindowedCandidates):
         Largest block that may be decoded.
     nodata : float or "zeros", default=None
         What stands for nothing instead of the files' own nodata; "zeros": a vector of zeros.
+    limit : float
+        Pixels with a larger magnitude in any band are missing; infinity switches the test off.
+
+    Attributes
+    ----------
+    beyond_limit : list of (str, int)
+        Files with values beyond the limit, and in how many pixels.
     """
 
     def __init__(
@@ -53,7 +60,10 @@ class RasterReader(WindowedCandidates):
         rule: str,
         max_block_bytes: int,
         nodata: float | str | None = None,
+        limit: float = np.inf,
     ):
+        self._limit = limit
+        self.beyond_limit: list[tuple[str, int]] = []
         self._asked = bands
         bands = stored_bands(rule, bands)
         self._nodata = nodata
@@ -221,13 +231,27 @@ class RasterReader(WindowedCandidates):
         decoder: BandDecoder,
         hidden: np.ndarray | None,
     ) -> None:
-        if decoder.tables is not None and hidden is None and not decoder.zeros:
+        plain = hidden is None and not decoder.zeros and np.isinf(self._limit)
+        if decoder.tables is not None and plain:
             sink.put_bytes(which, raw.view(np.uint8), decoder.tables)
             return
         values = decoder.decode(raw)
         if hidden is not None:
             values[:, hidden] = np.nan
+        if not np.isinf(self._limit):
+            self._hide_beyond_limit(which, values)
         sink.put_values(which, values)
+
+    def _hide_beyond_limit(self, which: np.ndarray, values: np.ndarray) -> None:
+        """Make pixels missing whose magnitude in any band is too large, and note how many."""
+        beyond = ((np.abs(values) > self._limit) & np.isfinite(values)).any(axis=0)
+        if beyond.any():
+            values[:, beyond] = np.nan
+            hit = which[beyond]
+            pixels = {*zip(self._row[hit].tolist(), self._col[hit].tolist(), strict=True)}
+            file = self._headers[int(self._file[hit[0]])]
+            with self._lock:
+                self.beyond_limit.append((file.path, len(pixels)))
 
     def _decoder(self, file: int) -> BandDecoder:
         if file not in self._decoders:

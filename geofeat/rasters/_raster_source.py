@@ -55,6 +55,9 @@ class RasterSource(ImmutableSource):
     edge_tolerance : float, default=0.0
         Points beyond a raster's edge by up to this many pixels take the outermost pixel, unless
         another raster contains them.
+    max_abs : float, default=None
+        Pixels with a larger magnitude in any of the bands read are missing, with a warning that
+        names the file; None switches the test off.
     max_block_bytes : int, default=2**28
         Largest block that may be decoded; a file with larger ones raises `LimitError`.
 
@@ -81,6 +84,7 @@ class RasterSource(ImmutableSource):
         nodata: float | str | None = None,
         overlap: str = "first",
         edge_tolerance: float = 0.0,
+        max_abs: float | None = None,
         max_block_bytes: int = 2**28,
     ):
         check_rule(decode, nodata)
@@ -88,12 +92,15 @@ class RasterSource(ImmutableSource):
             raise ValueError(f"overlap must be one of {OVERLAPS}, got {overlap!r}")
         if not edge_tolerance >= 0:
             raise ValueError(f"edge_tolerance must be 0 or more pixels, got {edge_tolerance}")
+        if max_abs is not None and not max_abs > 0:
+            raise ValueError(f"max_abs must be above 0, got {max_abs}")
         self.paths = paths
         self.year = year
         self.decode = decode
         self.nodata = nodata
         self.overlap = overlap
         self.edge_tolerance = edge_tolerance
+        self.max_abs = max_abs
         self.max_block_bytes = max_block_bytes
         self._found: RasterFiles | None = None
 
@@ -143,7 +150,8 @@ class RasterSource(ImmutableSource):
 
     def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
         """Reader of the bands at the given positions."""
-        return RasterReader(found, bands, self.decode, self.max_block_bytes, self.nodata)
+        limit = np.inf if self.max_abs is None else float(self.max_abs)
+        return RasterReader(found, bands, self.decode, self.max_block_bytes, self.nodata, limit)
 
     def _files(self) -> RasterFiles:
         if self._found is None:
