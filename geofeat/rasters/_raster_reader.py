@@ -115,6 +115,22 @@ class RasterReader(WindowedCandidates):
                     total += sum(int(size or 0) for size in sizes)
         return total
 
+    def byte_tables(self) -> np.ndarray | None:
+        """Values of the stored bytes, float32 of shape (bands, 256), if alike in all files.
+
+        None as well where numbers are wider than bytes, or more than a byte tells what is missing.
+        """
+        decoders = [self._decoder(file) for file in range(len(self._headers))]
+        if any(header.masked for header in self._headers) or not decoders:
+            return None
+        first = decoders[0].tables
+        for table, zeros in ((decoder.tables, decoder.zeros) for decoder in decoders):
+            if first is None or table is None or zeros:
+                return None
+            if not np.array_equal(first, table, equal_nan=True):
+                return None
+        return first
+
     def read(self, window: BlockWindow, sink: PixelSink) -> None:
         """Decode a window's blocks and hand the pixels of its candidates over."""
         try:
