@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ import geofeat
 from geofeat._progress import progress_bar
 from geofeat.rasters._extract_points import PointTable
 from geofeat.rasters._extract_rows import STORED_FORMS, RowJob
-from geofeat.rasters._extract_store import WorkFolder, sync_folder
+from geofeat.rasters._extract_store import WorkFolder, sync_file, sync_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,8 +126,7 @@ def write_output(
                     whole = pa.Table.from_arrays([*given, *added], schema=schema)
                     writer.write_table(whole, row_group_size=n_rows)
                     bar.update(n_rows)
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
         temporary.replace(out)
         sync_folder(out.parent)
     finally:

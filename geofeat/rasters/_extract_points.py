@@ -178,7 +178,9 @@ class _FilePoints:
                         yield table.slice(0, rows)
                         n_held -= rows
                         held = table.slice(rows).to_batches()
-            except pa.ArrowException as error:
+            except (pa.ArrowException, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:  # not Arrow's own
+                    raise
                 raise CorruptFileError(self.path, f"cannot be read: {error}") from error
             if n_held:
                 yield pa.Table.from_batches(held, schema=held[0].schema if held else schema)

@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from geofeat.rasters._extract_store import sync_file
 from geofeat.rasters._sampling import locate
 from geofeat.rasters._sources import Source
 
 _RUN_ITEMS = 2**21
 # What the blocks of a group decode to: a group is what a killed process loses.
 _GROUP_DECODED_BYTES = 2**32
-# Keys: number of the file, then row and column of the block's corner in units of 64 pixels.
-_FILE_SHIFT, _ROW_SHIFT, _PIXEL_SHIFT = 40, 20, 6
+# Keys: number of the file, then row and column of the block, in blocks; of a reader without
+# blocks in units of 64 pixels.
+_FILE_SHIFT, _ROW_SHIFT = 40, 20
 _MAX_CELL = 2**20 - 1
 ITEM = np.dtype([("item", "<i8"), ("lon", "<f8"), ("lat", "<f8"), ("year", "<i4")])
 
@@ -102,8 +104,8 @@ class RunWriter:
         if not first.size:
             return keys
         with source.reader(found, bands) as reader:
-            corners = getattr(reader, "block_corners", None)
-            row, col = (found.row, found.col) if corners is None else corners()
+            cells = getattr(reader, "block_cells", None)
+            row, col = (found.row >> 6, found.col >> 6) if cells is None else cells()
             sizes = getattr(reader, "block_bytes", None)
             block_bytes = [0] * len(found.files) if sizes is None else sizes().tolist()
         codes = np.empty(len(found.files), dtype=np.int64)
@@ -111,7 +113,7 @@ class RunWriter:
             code = self.files.setdefault(str(record.path), len(self.files))
             self._block_bytes[code] = max(block_bytes[i], self._block_bytes.get(code, 0))
             codes[i] = code
-        row, col = (np.clip(x[first] >> _PIXEL_SHIFT, 0, _MAX_CELL) for x in (row, col))
+        row, col = (np.clip(cell[first], 0, _MAX_CELL) for cell in (row, col))
         keys[found.point[first]] = codes[found.file[first]] << _FILE_SHIFT | row << _ROW_SHIFT | col
         return keys
 
@@ -121,8 +123,12 @@ class RunWriter:
         keys = np.concatenate([keys for keys, _ in self._held])
         items = np.concatenate([items for _, items in self._held])
         order = np.argsort(keys, kind="stable")
-        np.save(self._folder / f"keys-{self.n_runs}.npy", keys[order])
-        items[order].tofile(self._folder / f"items-{self.n_runs}")
+        with (self._folder / f"keys-{self.n_runs}.npy").open("wb") as file:
+            np.save(file, keys[order])
+            sync_file(file)
+        with (self._folder / f"items-{self.n_runs}").open("wb") as file:
+            items[order].tofile(file)
+            sync_file(file)
         self.n_runs += 1
         self._held, self._n_held = [], 0
 

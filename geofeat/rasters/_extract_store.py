@@ -149,15 +149,13 @@ class WorkFolder:
                     file.truncate(self.finished.sizes.get(number, 0))
                     for part in parts:
                         file.write(part.tobytes())
-                    file.flush()
-                    os.fsync(file.fileno())
+                    sync_file(file)
                     news.sizes[number] = file.tell()
             sync_folder(self.folder)
             line = json.dumps({**vars(news), "groups": sorted(news.groups)}).encode()
             with (self.folder / "journal").open("ab") as file:
                 file.write(f"{zlib.crc32(line):08x} ".encode() + line + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+                sync_file(file)
         except OSError as error:
             raise self._explained(error) from error
         _merge(self.finished, news)
@@ -297,10 +295,15 @@ def write_synced(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        sync_file(file)
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def sync_file(file: Any) -> None:
+    """Bring what was written to an open file to disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
