@@ -119,7 +119,13 @@ def compute_kept(job: RowJob, group: TileGroup | RowChunk) -> GroupResult:
     if known is None:
         _kept.clear()
         known = _kept.setdefault(job.digest, job)
-    return compute(known, group)
+    try:
+        return compute(known, group)
+    except Exception as error:
+        # GDAL's errors, which would go with it, cannot travel; ours repeat what they say.
+        error.__cause__ = error.__context__ = None
+        failure = error
+    raise failure
 
 
 def compute(job: RowJob, group: TileGroup | RowChunk) -> GroupResult:

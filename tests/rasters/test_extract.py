@@ -26,7 +26,6 @@ from geofeat import (
     EmbeddingRasterSampler,
     FourierTimeEncoder,
     RandomFourierFeatures,
-    RasterSource,
     SpaceTimeEncoder,
     SphericalHarmonicsEncoder,
     TesseraSource,
@@ -46,7 +45,6 @@ from tests.rasters.writers import (
     random_bytes,
     random_pixels,
     tessera_geometry,
-    write_alphaearth,
     write_tessera,
 )
 
@@ -371,7 +369,7 @@ def test_half_precision(source, frame, tmp_path):
     assert got.dtype == np.float16
     assert_array_equal(got, task.transform(frame).astype(np.float16))
     large = xr.DataArray(
-        np.full((2, 2), 65_519.0) + [[0.0, 0.0], [0.0, 1.0]],
+        [*np.full((2, 2), 65519.0), [0.0, 0.0], [0.0, 1.0]],
         coords={"lat": [1.0, 0.0], "lon": [0.0, 1.0]},
         dims=("lat", "lon"),
     )
@@ -519,7 +517,7 @@ def test_a_damaged_file_of_points_is_named(source, frame, tmp_path):
     content = bytearray((tmp_path / "in.parquet").read_bytes())
     content[4:4000] = b"\xff" * 3996
     (tmp_path / "in.parquet").write_bytes(content)
-    with pytest.raises(CorruptFileError, match="in.parquet"):
+    with pytest.raises(CorruptFileError, match=r"in\.parquet"):
         extract(tmp_path / "in.parquet", sampler(source), tmp_path / "out.parquet")
 
 

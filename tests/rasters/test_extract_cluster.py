@@ -93,7 +93,7 @@ def opened_files():
 
 def by_value(function):
     """Copy of a function that travels to a worker whole, as this module is none there."""
-    return lambda: function()
+    return function
 
 
 def features(out, task):
@@ -127,7 +127,7 @@ def test_a_cluster_gives_the_local_result_and_each_file_is_opened_by_one_worker(
 
 
 def test_a_killed_worker_has_its_files_taken_over(collection, task, tmp_path, cluster, monkeypatch):
-    root, points = collection
+    _root, points = collection
     pids = list(cluster.run(by_value(record_opened_files)).values())
     killed = []
 
