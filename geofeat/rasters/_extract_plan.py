@@ -25,7 +25,7 @@ from geofeat.rasters._years import asked_years, listed_years, row_years
 
 _SLICE_ROWS = 2**17
 # What the values of a group take.
-_GROUP_BYTES = 2**26
+_GROUP_BYTES = 2**25
 _GROUP_ITEMS = 2**18
 
 

@@ -224,7 +224,7 @@ def stored_form(transformer: Any, dtype: str, form: str | None) -> str | None:
         if form not in STORED_FORMS:
             raise ValueError(f"form must be one of {tuple(STORED_FORMS)}, got {form!r}")
         return form
-    found = _native_form(transformer)
+    found = native_form(transformer)
     if found is None:
         raise ValueError(
             "dtype='int8' stores the numbers of single pixels of AlphaEarth or TESSERA as they "
@@ -234,7 +234,8 @@ def stored_form(transformer: Any, dtype: str, form: str | None) -> str | None:
     return found
 
 
-def _native_form(transformer: Any) -> str | None:
+def native_form(transformer: Any) -> str | None:
+    """Form in which the numbers of a sampler that returns single pixels are stored, if known."""
     if not isinstance(transformer, EmbeddingRasterSampler):
         return None
     derived = (

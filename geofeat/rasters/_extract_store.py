@@ -186,6 +186,7 @@ class WorkFolder:
                 )
             records = np.empty(size, dtype=self._record)
             records[stored["item"]] = stored
+            del stored, seen
             yield records, size // self._n_layers
 
     def stored_bytes(self) -> int:

@@ -369,7 +369,7 @@ def test_half_precision(source, frame, tmp_path):
     assert got.dtype == np.float16
     assert_array_equal(got, task.transform(frame).astype(np.float16))
     large = xr.DataArray(
-        [*np.full((2, 2), 65519.0), [0.0, 0.0], [0.0, 1.0]],
+        [[65519.0, 65519.0], [65519.0, 65520.0]],
         coords={"lat": [1.0, 0.0], "lon": [0.0, 1.0]},
         dims=("lat", "lon"),
     )

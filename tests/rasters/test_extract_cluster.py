@@ -91,11 +91,6 @@ def opened_files():
     return list(getattr(_raster_reader, "opened_by_test", []))
 
 
-def by_value(function):
-    """Copy of a function that travels to a worker whole, as this module is none there."""
-    return function
-
-
 def features(out, task):
     names = task.get_feature_names_out().tolist()
     return pq.read_table(out, columns=names).to_pandas().to_numpy()
@@ -105,14 +100,14 @@ def test_a_cluster_gives_the_local_result_and_each_file_is_opened_by_one_worker(
     collection, task, tmp_path, cluster, monkeypatch
 ):
     root, points = collection
-    cluster.run(by_value(record_opened_files))
+    cluster.run(record_opened_files)
     report = extract(points, task, tmp_path / "a.parquet", client=cluster, progress=False)
     local = extract(points, task, tmp_path / "b.parquet", progress=False)
     assert report.groups == local.groups == 12
     assert report.counts == local.counts
     assert pq.read_table(tmp_path / "a.parquet").equals(pq.read_table(tmp_path / "b.parquet"))
     assert_array_equal(features(tmp_path / "a.parquet", task), task.transform(points))
-    opened = list(cluster.run(by_value(opened_files)).values())
+    opened = list(cluster.run(opened_files).values())
     assert len(opened) == 2
     assert all(opened)
     assert not set(opened[0]) & set(opened[1])
@@ -127,8 +122,8 @@ def test_a_cluster_gives_the_local_result_and_each_file_is_opened_by_one_worker(
 
 
 def test_a_killed_worker_has_its_files_taken_over(collection, task, tmp_path, cluster, monkeypatch):
-    _root, points = collection
-    pids = list(cluster.run(by_value(record_opened_files)).values())
+    points = collection[1]
+    pids = list(cluster.run(record_opened_files).values())
     killed = []
 
     def load(plan, number, original=_extract_plan.TilePlan.load):
