@@ -45,7 +45,7 @@ class TilePlan:
         self._stamps: dict[str, list[int]] = described["stamps"]
         self.warnings: list[str] = described["warnings"]
         self._runs = [
-            (np.load(folder / f"keys-{i}.npy", mmap_mode="r"), folder / f"items-{i}")
+            (np.memmap(folder / f"keys-{i}", dtype=np.int64, mode="r"), folder / f"items-{i}")
             for i in range(described["runs"])
         ]
 

@@ -43,6 +43,8 @@ class RowJob(NamedTuple):
         Whether to record the file of each row.
     digest : str
         Identity of the job.
+    run : str
+        Identity of the call, within which rasters must not change.
     """
 
     transformer: Any
@@ -52,6 +54,7 @@ class RowJob(NamedTuple):
     form: str | None
     with_file: bool
     digest: str
+    run: str
 
     @property
     def reads_rasters(self) -> bool:
@@ -115,10 +118,10 @@ _kept: dict[str, RowJob] = {}
 
 def compute_kept(job: RowJob, group: TileGroup | RowChunk) -> GroupResult:
     """Compute a group in a worker, with the job that the worker has seen before."""
-    known = _kept.get(job.digest)
+    known = _kept.get(job.run)
     if known is None:
         _kept.clear()
-        known = _kept.setdefault(job.digest, job)
+        known = _kept.setdefault(job.run, job)
     try:
         return compute(known, group)
     except Exception as error:

@@ -79,7 +79,7 @@ class RunWriter:
         self._write_run()
         keys, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         for i in range(self.n_runs):
-            run = np.load(self._folder / f"keys-{i}.npy", mmap_mode="r")
+            run = np.fromfile(self._folder / f"keys-{i}", dtype=np.int64)
             found, count = np.unique(run, return_counts=True)
             keys, inverse = np.unique(np.concatenate([keys, found]), return_inverse=True)
             counts = np.bincount(
@@ -123,12 +123,10 @@ class RunWriter:
         keys = np.concatenate([keys for keys, _ in self._held])
         items = np.concatenate([items for _, items in self._held])
         order = np.argsort(keys, kind="stable")
-        with (self._folder / f"keys-{self.n_runs}.npy").open("wb") as file:
-            np.save(file, keys[order])
-            sync_file(file)
-        with (self._folder / f"items-{self.n_runs}").open("wb") as file:
-            items[order].tofile(file)
-            sync_file(file)
+        for name, values in (("keys", keys), ("items", items)):
+            with (self._folder / f"{name}-{self.n_runs}").open("wb") as file:
+                file.write(values[order].tobytes())
+                sync_file(file)
         self.n_runs += 1
         self._held, self._n_held = [], 0
 

@@ -72,6 +72,7 @@ class WorkFolder:
         self._file_codes: dict[str, int] = {}
         self._last = time.monotonic()
         self._lock: Any = None
+        self._owned = False
 
     def open(self, signature: dict[str, Any], *, resume: bool) -> None:
         """Take the folder into use, continuing what lies in it.
@@ -85,8 +86,9 @@ class WorkFolder:
         """
         self.folder.mkdir(exist_ok=True)
         self._take_lock()
+        self._owned = True
         job = self.folder / "job.json"
-        if not resume or not job.exists():
+        if not resume or not job.exists() or not self._holds_work():
             self._clear()
             write_synced(job, json.dumps(signature, indent=1).encode())
             return
@@ -101,15 +103,18 @@ class WorkFolder:
         self._file_codes = {name: code for code, name in enumerate(self.finished.files)}
 
     def close(self) -> None:
-        """Let other processes use the folder."""
+        """Let other processes use the folder, which is deleted if no work lies in it."""
+        if self._owned and self.folder.exists() and not self._holds_work():
+            shutil.rmtree(self.folder)
+        self._owned = False
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def remove(self) -> None:
         """Delete the folder and all that is in it."""
-        self.close()
         shutil.rmtree(self.folder)
+        self.close()
 
     def stage(self, result: GroupResult, lacking: np.ndarray, n_reasons: int) -> None:
         """Take a finished group; now and then everything taken is brought to disk."""
@@ -142,22 +147,19 @@ class WorkFolder:
         news = self._news
         if not news.groups:
             return
-        try:
-            for number, parts in sorted(self._staged.items()):
-                with self._bucket(number).open("ab") as file:
-                    # An attempt that failed may have left half a record.
-                    file.truncate(self.finished.sizes.get(number, 0))
-                    for part in parts:
-                        file.write(part.tobytes())
-                    sync_file(file)
-                    news.sizes[number] = file.tell()
-            sync_folder(self.folder)
-            line = json.dumps({**vars(news), "groups": sorted(news.groups)}).encode()
-            with (self.folder / "journal").open("ab") as file:
-                file.write(f"{zlib.crc32(line):08x} ".encode() + line + b"\n")
+        for number, parts in sorted(self._staged.items()):
+            with self._bucket(number).open("ab") as file:
+                # An attempt that failed may have left half a record.
+                file.truncate(self.finished.sizes.get(number, 0))
+                for part in parts:
+                    file.write(part.tobytes())
                 sync_file(file)
-        except OSError as error:
-            raise self._explained(error) from error
+                news.sizes[number] = file.tell()
+        sync_folder(self.folder)
+        line = json.dumps({**vars(news), "groups": sorted(news.groups)}).encode()
+        with (self.folder / "journal").open("ab") as file:
+            file.write(f"{zlib.crc32(line):08x} ".encode() + line + b"\n")
+            sync_file(file)
         _merge(self.finished, news)
         self._news = Finished()
         self._staged.clear()
@@ -189,6 +191,19 @@ class WorkFolder:
             del stored, seen
             yield records, size // self._n_layers
 
+    def explained(self, error: OSError, needed: int) -> OSError:
+        """Say of a full disk what is needed and that nothing is lost; return other errors."""
+        ours = error.filename == str(self.folder)
+        if error.errno != errno.ENOSPC or ours or not self._owned:
+            return error
+        free = shutil.disk_usage(self.folder).free
+        return OSError(
+            errno.ENOSPC,
+            f"the disk is full: up to {needed} more bytes needed, {free} free. What is finished "
+            "is kept: make room and call extract again",
+            str(self.folder),
+        )
+
     def stored_bytes(self) -> int:
         """Bytes of records on disk."""
         return sum(self.finished.sizes.values())
@@ -205,6 +220,9 @@ class WorkFolder:
                 self._news.files.append(name)
             codes[i] = self._file_codes[name]
         return codes
+
+    def _holds_work(self) -> bool:
+        return (self.folder / "journal").exists() or (self.folder / "plan" / "plan.json").exists()
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():
@@ -266,17 +284,6 @@ class WorkFolder:
             raise SourceError(self.folder, "is in use by another process") from None
         except OSError:  # a file system without locks
             return
-
-    def _explained(self, error: OSError) -> OSError:
-        if error.errno != errno.ENOSPC:
-            return error
-        free = shutil.disk_usage(self.folder).free
-        return OSError(
-            errno.ENOSPC,
-            f"the disk is full: {self._staged_bytes} bytes needed, {free} free. What is finished "
-            "is kept: make room and call extract again",
-            str(self.folder),
-        )
 
 
 def refuse_without_space(folder: Path, needed: int) -> None:
