@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -176,9 +175,11 @@ def extract(
     notes = describe_output(task.job, sampler, layout)
     schema = output_schema(table, task.job, kept, notes)
     folder = out.with_name(out.name + ".partial")
-    if out.exists() and resume:
-        return _finished_before(out, folder, task, kept, began)
     work = WorkFolder(folder, task.job.record, table.n_rows, len(task.job.suffixes))
+    if out.exists() and resume:
+        summary = _finished_before(out, task, kept)
+        work.discard()  # what was killed between the last two steps leaves it
+        return report(out, summary, task, began, summary["groups"])
     try:
         work.open(task.signature, resume=resume)
         refuse_without_space(folder, _bytes_needed(table, task.job, kept, work))
@@ -261,10 +262,8 @@ def _work_off(
         work.checkpoint()
 
 
-def _finished_before(
-    out: Path, folder: Path, task: ExtractionTask, columns: OutputColumns, began: float
-) -> Extraction:
-    """Report on an earlier call's result, after checking that it is this job's."""
+def _finished_before(out: Path, task: ExtractionTask, columns: OutputColumns) -> dict[str, Any]:
+    """Read the summary of an earlier call's result, after checking that it is this job's."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -277,7 +276,5 @@ def _finished_before(
         raise FileExistsError(
             f"{out} exists and is not the result of this job; resume=False replaces it"
         )
-    if folder.exists():  # killed between the last two steps
-        shutil.rmtree(folder)
-    summary = notes["summary"]
-    return report(out, summary, task, began, summary["groups"])
+    summary: dict[str, Any] = notes["summary"]
+    return summary

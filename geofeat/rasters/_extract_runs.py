@@ -75,17 +75,31 @@ class RunWriter:
             self._write_run()
 
     def finish(self, group_items: int) -> list[Cut]:
-        """Write the last run, and cut all of them into groups."""
+        """Write the last run, and cut all of them into groups.
+
+        Where each group lies in each run is written to the file ``spans``.
+        """
         self._write_run()
         keys, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         for i in range(self.n_runs):
-            run = np.fromfile(self._folder / f"keys-{i}", dtype=np.int64)
-            found, count = np.unique(run, return_counts=True)
+            found, count = np.unique(self._run_keys(i), return_counts=True)
             keys, inverse = np.unique(np.concatenate([keys, found]), return_inverse=True)
             counts = np.bincount(
                 inverse, weights=np.concatenate([counts, count]), minlength=keys.size
             ).astype(np.int64)
-        return cut_groups(keys, counts, self._block_bytes, group_items)
+        cuts = cut_groups(keys, counts, self._block_bytes, group_items)
+        ends = np.array([(cut.first, cut.stop) for cut in cuts])
+        spans = np.empty((len(cuts), self.n_runs, 2), dtype=np.int64)
+        for i in range(self.n_runs):
+            spans[:, i] = np.searchsorted(self._run_keys(i), ends)
+            (self._folder / f"keys-{i}").unlink()
+        with (self._folder / "spans").open("wb") as file:
+            file.write(spans.tobytes())
+            sync_file(file)
+        return cuts
+
+    def _run_keys(self, run: int) -> np.ndarray:
+        return np.fromfile(self._folder / f"keys-{run}", dtype=np.int64)
 
     def _keys(
         self,

@@ -116,6 +116,13 @@ class WorkFolder:
         shutil.rmtree(self.folder)
         self.close()
 
+    def discard(self) -> None:
+        """Delete the folder of a job that is finished, unless another process works in it."""
+        if self.folder.exists():
+            with suppress(SourceError):
+                self._take_lock()
+                self.remove()
+
     def stage(self, result: GroupResult, lacking: np.ndarray, n_reasons: int) -> None:
         """Take a finished group; now and then everything taken is brought to disk."""
         records = result.records

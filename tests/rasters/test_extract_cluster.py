@@ -19,12 +19,6 @@ from tests.rasters.writers import from_lonlat, random_bytes, random_points_in, w
 
 distributed = pytest.importorskip("distributed")
 
-pytestmark = [
-    # Sockets that distributed leaves to the garbage collector when workers die or end.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
-
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory):
@@ -46,14 +40,14 @@ def task(collection):
     return EmbeddingRasterSampler(AlphaEarthSource(collection[0]), year=2022, on_missing="nan")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
-    """Client of two workers, each a process of one thread."""
+    """Client of two workers, each a process of one thread; the last test kills one."""
     with (
         distributed.LocalCluster(
             n_workers=2, processes=True, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as processes,
-        distributed.Client(processes) as client,
+        distributed.Client(processes, set_as_default=False) as client,
     ):
         yield client
 
@@ -121,6 +115,32 @@ def test_a_cluster_gives_the_local_result_and_each_file_is_opened_by_one_worker(
     assert_array_equal(features(tmp_path / "c.parquet", encoder), truth)
 
 
+def test_an_error_in_a_worker_is_raised_and_work_continues_locally(collection, tmp_path, cluster):
+    root, points = collection
+    shutil.copytree(root, tmp_path / "annual")
+    broken = sorted((tmp_path / "annual").rglob("*.tiff"))[-1]
+    content = broken.read_bytes()
+    middle = slice(len(content) // 10, len(content) // 2)  # blocks, not the directory behind them
+    damaged = bytearray(content)
+    damaged[middle] = b"\xff" * len(damaged[middle])
+    broken.write_bytes(damaged)
+    os.utime(broken, (1, 1))
+    task = EmbeddingRasterSampler(
+        AlphaEarthSource(tmp_path / "annual"), year=2022, on_missing="nan"
+    )
+    out = tmp_path / "out.parquet"
+    with pytest.raises(CorruptFileError, match=f"{broken.name}: cannot read rows"):
+        extract(points, task, out, client=cluster, progress=False)
+    broken.write_bytes(content)
+    os.utime(broken, (1, 1))
+    again = EmbeddingRasterSampler(
+        AlphaEarthSource(tmp_path / "annual"), year=2022, on_missing="nan"
+    )
+    report = extract(points, again, out, progress=False)
+    assert 0 < report.resumed_groups < 12
+    assert_array_equal(features(out, again), again.transform(points))
+
+
 def test_a_killed_worker_has_its_files_taken_over(collection, task, tmp_path, cluster, monkeypatch):
     points = collection[1]
     pids = list(cluster.run(record_opened_files).values())
@@ -147,32 +167,6 @@ def test_a_killed_worker_has_its_files_taken_over(collection, task, tmp_path, cl
     assert sorted(number for number, _ in results) == list(range(12))
     assert {process for _, process in results} - {pids[0]}
     assert_array_equal(features(tmp_path / "out.parquet", task), task.transform(points))
-
-
-def test_an_error_in_a_worker_is_raised_and_work_continues_locally(collection, tmp_path, cluster):
-    root, points = collection
-    shutil.copytree(root, tmp_path / "annual")
-    broken = sorted((tmp_path / "annual").rglob("*.tiff"))[-1]
-    content = broken.read_bytes()
-    middle = slice(len(content) // 10, len(content) // 2)  # blocks, not the directory behind them
-    damaged = bytearray(content)
-    damaged[middle] = b"\xff" * len(damaged[middle])
-    broken.write_bytes(damaged)
-    os.utime(broken, (1, 1))
-    task = EmbeddingRasterSampler(
-        AlphaEarthSource(tmp_path / "annual"), year=2022, on_missing="nan"
-    )
-    out = tmp_path / "out.parquet"
-    with pytest.raises(CorruptFileError, match=f"{broken.name}: cannot read rows"):
-        extract(points, task, out, client=cluster, progress=False)
-    broken.write_bytes(content)
-    os.utime(broken, (1, 1))
-    again = EmbeddingRasterSampler(
-        AlphaEarthSource(tmp_path / "annual"), year=2022, on_missing="nan"
-    )
-    report = extract(points, again, out, progress=False)
-    assert 0 < report.resumed_groups < 12
-    assert_array_equal(features(out, again), again.transform(points))
 
 
 def test_what_is_no_client_is_refused(collection, task, tmp_path):
