@@ -92,6 +92,7 @@ class _Dispatcher:
         self._client = client
         self._job = job
         self._chains = iter(chains)
+        self._all_begun = False
         self._orphans: deque[tuple[_Chain, TileGroup | RowChunk]] = deque()
         self._load = load
         self._take = take
@@ -102,7 +103,7 @@ class _Dispatcher:
         """Work off all chains."""
         try:
             self._assign()
-            while self._busy or self._orphans:
+            while self._busy or self._orphans or not self._all_begun:
                 self._wait()
                 self._drop_lost()
                 self._assign()
@@ -135,6 +136,7 @@ class _Dispatcher:
             return self._orphans.popleft()
         numbers = next(self._chains, None)
         if numbers is None:
+            self._all_begun = True
             return None
         return _Chain(deque(numbers)), self._load(numbers[0])
 
@@ -148,16 +150,21 @@ class _Dispatcher:
         """Take the results that have come."""
         from distributed import wait
 
+        if not self._busy:  # until a worker comes
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            return
+        seconds = _SECONDS_BETWEEN_LOOKS
         try:
-            done = wait(
-                list(self._busy), timeout=_SECONDS_BETWEEN_LOOKS, return_when="FIRST_COMPLETED"
-            ).done
+            with self._client.as_current():
+                waited = wait(list(self._busy), timeout=seconds, return_when="FIRST_COMPLETED")
         except TimeoutError:
             return
-        for future in done:
+        for future in waited.done:
             self._finish(future)
 
     def _finish(self, future: Any) -> None:
+        from asyncio import CancelledError
+
         from distributed import KilledWorker
 
         worker, chain, _ = self._busy[future]
@@ -168,7 +175,7 @@ class _Dispatcher:
             result = future.result(timeout=10 * _SECONDS_BETWEEN_LOOKS)
         except TimeoutError:  # the worker went before its result was fetched
             return
-        except KilledWorker:
+        except (KilledWorker, CancelledError):
             self._lose(future)
             return
         del self._busy[future]

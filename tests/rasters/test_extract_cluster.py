@@ -17,6 +17,7 @@ from geofeat.exceptions import CorruptFileError
 from geofeat.rasters import _extract_chunks, _extract_cluster, _extract_plan, _extract_store
 from tests.rasters.writers import from_lonlat, random_bytes, random_points_in, write_alphaearth
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 
 
@@ -44,6 +45,8 @@ def task(collection):
 def cluster():
     """Client of two workers, each a process of one thread; the last test kills one."""
     with (
+        # Its profiler would look into this process's threads a hundred times a second.
+        dask.config.set({"distributed.worker.profile.enabled": False}),
         distributed.LocalCluster(
             n_workers=2, processes=True, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as processes,
@@ -177,21 +180,24 @@ def test_what_is_no_client_is_refused(collection, task, tmp_path):
         extract(collection[1], task, tmp_path / "out.parquet", client="dask")
 
 
-class _LostClient:
-    """A cluster whose only worker never answers, or that has none."""
+class _EmptyCluster:
+    """A cluster that never has a worker."""
 
-    def __init__(self, workers):
-        self.workers = workers
+    def __init__(self):
+        self.looks = 0
 
     def nthreads(self):
-        return self.workers
+        self.looks += 1
+        return {}
 
     def cancel(self, futures, force):
         pass
 
 
-def test_a_cluster_without_workers_is_given_up(monkeypatch):
-    monkeypatch.setattr(_extract_cluster, "_SECONDS_WITHOUT_WORKERS", 0.0)
+def test_a_cluster_without_workers_is_waited_for_and_then_given_up(monkeypatch):
+    monkeypatch.setattr(_extract_cluster, "_SECONDS_WITHOUT_WORKERS", 0.2)
     monkeypatch.setattr(_extract_cluster, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    cluster = _EmptyCluster()
     with pytest.raises(RuntimeError, match="has had no worker"):
-        _extract_cluster.compute_on_cluster(_LostClient({}), None, [[0]], lambda n: n, print)
+        _extract_cluster.compute_on_cluster(cluster, None, [[0]], lambda number: number, print)
+    assert cluster.looks > 3
