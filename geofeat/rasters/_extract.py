@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from geofeat._progress import progress_bar
-from geofeat._warnings import warn_caller
-from geofeat.exceptions import CoordinateWarning, CoverageWarning, SourceError
-from geofeat.rasters._candidates import BAD_COORDINATE, OK
 from geofeat.rasters._extract_chunks import ChunkPlan
 from geofeat.rasters._extract_cluster import compute_on_cluster, dask_client
 from geofeat.rasters._extract_output import (
@@ -26,51 +22,17 @@ from geofeat.rasters._extract_output import (
     output_schema,
     write_output,
 )
-from geofeat.rasters._extract_plan import TilePlan, plan_tiles, years_of_rows
+from geofeat.rasters._extract_plan import TilePlan
 from geofeat.rasters._extract_points import PointTable, open_points
-from geofeat.rasters._extract_rows import (
-    GroupResult,
-    RowJob,
-    compute,
-    lacking_rows,
-    quiet_copy,
-    stored_form,
-)
-from geofeat.rasters._extract_signature import describe, digest_of, job_signature
-from geofeat.rasters._extract_store import Finished, WorkFolder, refuse_without_space
-from geofeat.rasters._sampler import EmbeddingRasterSampler
+from geofeat.rasters._extract_report import Extraction, refuse_missing, report, summarise
+from geofeat.rasters._extract_rows import GroupResult, RowJob, compute, lacking_rows
+from geofeat.rasters._extract_signature import describe
+from geofeat.rasters._extract_store import WorkFolder, refuse_without_space
+from geofeat.rasters._extract_task import ExtractionTask
 
 _DTYPES = ("float32", "float16", "int8")
 _LAYOUTS = ("columns", "list")
 _PLAN_BYTES_PER_ITEM = 36
-_NAMED_FILES = 3
-
-
-class Extraction(NamedTuple):
-    """What `extract` did.
-
-    Attributes
-    ----------
-    path : Path
-        The finished file.
-    rows : int
-        Points, and rows of the file.
-    counts : dict of str to int
-        How many values there are of each reason, over all years.
-    seconds : float
-        Time that this call took.
-    groups : int
-        Groups of rows that the work was cut into.
-    resumed_groups : int
-        Those of them that an earlier call had finished.
-    """
-
-    path: Path
-    rows: int
-    counts: dict[str, int]
-    seconds: float
-    groups: int
-    resumed_groups: int
 
 
 def extract(
@@ -208,93 +170,36 @@ def extract(
         raise ValueError("Found points with 0 sample(s) while 1 is required.")
     if isinstance(points, str | os.PathLike) and out.exists() and out.samefile(points):
         raise ValueError(f"out is the file of the points, {out}; write another one")
-    task = _Task(table, sampler, dtype, form, file, getattr(points, "index", None))
+    task = ExtractionTask(table, sampler, dtype, form, file, getattr(points, "index", None))
     kept = OutputColumns(chosen_columns(table, columns), layout)
     notes = describe_output(task.job, sampler, layout)
     schema = output_schema(table, task.job, kept, notes)
     folder = out.with_name(out.name + ".partial")
-    if out.exists() and resume:
-        return _finished_before(out, folder, task, kept, began)
     work = WorkFolder(folder, task.job.record, table.n_rows, len(task.job.suffixes))
+    if out.exists() and resume:
+        summary = _finished_before(out, task, kept)
+        work.discard()  # what was killed between the last two steps leaves it
+        return report(out, summary, task, began, summary["groups"])
     try:
         work.open(task.signature, resume=resume)
         refuse_without_space(folder, _bytes_needed(table, task.job, kept, work))
         plan = task.plan(folder / "plan", progress)
         resumed = len(work.finished.groups)
         _work_off(plan, task, work, client, progress)
-        notes["summary"] = _summary(plan, task, work.finished, table.n_rows)
-        notes["points"] = describe(kept.points)
+        summary = summarise(task, work.finished, len(plan.sizes), list(plan.warnings))
+        refuse_missing(task, summary["missing"])
+        notes.update(summary=summary, points=describe(kept.points))
         schema = schema.with_metadata({**schema.metadata, b"geofeat": json.dumps(notes).encode()})
         write_output(out, schema, table, task.job, kept, work, progress)
         work.remove()
+    except OSError as error:
+        told = work.explained(error, _bytes_needed(table, task.job, kept, work))
+        if told is error:
+            raise
+        raise told from error
     finally:
         work.close()
-    return _report(out, notes["summary"], task, began, resumed)
-
-
-class _Task:
-    """What is to be done: the job for workers, its signature, and the rule for years."""
-
-    def __init__(
-        self,
-        points: PointTable,
-        transformer: Any,
-        dtype: str,
-        form: str | None,
-        with_file: bool,
-        index: Any,
-    ):
-        if not hasattr(transformer, "transform") or not hasattr(
-            transformer, "get_feature_names_out"
-        ):
-            raise TypeError(
-                "sampler must be an EmbeddingRasterSampler or another transformer with transform "
-                f"and get_feature_names_out, got {type(transformer).__name__}"
-            )
-        self.points = points
-        self.on_missing = getattr(transformer, "on_missing", "nan")
-        suffixes: tuple[str, ...] = ("",)
-        self.year = None
-        needed = list(points.names)
-        if isinstance(transformer, EmbeddingRasterSampler):
-            transformer._validate_params()
-            suffixes = tuple(transformer._suffixes())
-            self.year = years_of_rows(transformer.year, points, index)
-            places = points.places
-            extra = transformer.year if isinstance(transformer.year, str) else None
-            needed = [name for name in (places.geometry, places.x, places.y, extra) if name]
-            needed = [name for name in needed if name != places.geometry or not places.made]
-            if extra is not None and extra not in points.names:
-                raise ValueError(
-                    f"year={extra!r} names no column of the points, they are {points.names}"
-                )
-            if dtype == "int8" and not isinstance(self.on_missing, str):
-                raise ValueError(
-                    "dtype='int8' marks missing values itself: on_missing must be text"
-                )
-        names = [str(name) for name in transformer.get_feature_names_out()]
-        width = len(names) // len(suffixes)
-        stem = [name.removesuffix(suffixes[0]) for name in names[:width]]
-        form = stored_form(transformer, dtype, form)
-        identity = points.identity(needed)
-        signature = job_signature(identity, transformer, tuple(names), dtype, form)
-        signature["file"] = with_file
-        self.signature: dict[str, Any] = json.loads(json.dumps(signature))
-        self.job = RowJob(
-            quiet_copy(transformer),
-            tuple(stem),
-            suffixes,
-            dtype,
-            form,
-            with_file and isinstance(transformer, EmbeddingRasterSampler),
-            digest_of(self.signature),
-        )
-
-    def plan(self, folder: Path, progress: bool | None) -> TilePlan | ChunkPlan:
-        """Cut the rows into groups, by tile where rasters are read."""
-        if not self.job.reads_rasters:
-            return ChunkPlan(self.points, len(self.job.names))
-        return plan_tiles(folder, self.points, self.job, self.year, progress)
+    return report(out, summary, task, began, resumed)
 
 
 def _check_words(dtype: str, layout: str) -> None:
@@ -318,7 +223,7 @@ def _bytes_needed(points: PointTable, job: RowJob, columns: OutputColumns, work:
 
 def _work_off(
     plan: TilePlan | ChunkPlan,
-    task: _Task,
+    task: ExtractionTask,
     work: WorkFolder,
     client: Any,
     progress: bool | None,
@@ -333,13 +238,10 @@ def _work_off(
 
     def take(result: GroupResult) -> None:
         lacking = lacking_rows(job, result)
-        if lacking.size and task.on_missing == "raise":
+        if lacking.size:
             rows = np.unique(lacking // len(job.suffixes))
-            raise SourceError(
-                describe(task.job.transformer.source),
-                f"no value for {rows.size} of the rows looked at, {rows[:5].tolist()} among them; "
-                "on_missing='nan' leaves them missing",
-            )
+            listed = ", ".join(map(str, rows[:5]))
+            refuse_missing(task, f"no value for rows {listed} and perhaps others")
         work.stage(result, lacking, len(job.reasons))
         bar.update(result.items.size)
 
@@ -360,75 +262,8 @@ def _work_off(
         work.checkpoint()
 
 
-def _summary(
-    plan: TilePlan | ChunkPlan, task: _Task, finished: Finished, n_rows: int
-) -> dict[str, Any]:
-    """Count reasons, and tell what is to be warned of, as the file's metadata keep them."""
-    counts = np.array(finished.counts).sum(axis=0).tolist()
-    return {
-        "rows": n_rows,
-        "counts": dict(zip(task.job.reasons, counts, strict=True)),
-        "counts by layer": dict(zip(task.job.suffixes, finished.counts, strict=True)),
-        "groups": len(plan.sizes),
-        "coordinates": list(plan.warnings),
-        "missing": _describe_missing(task, finished, n_rows),
-    }
-
-
-def _describe_missing(task: _Task, finished: Finished, n_rows: int) -> str | None:
-    """Say what has no value and why, in the words of the sampler's warning."""
-    if not task.job.reads_rasters:
-        return None
-    counts = np.array(finished.counts).sum(axis=0)
-    why = [
-        f"{counts[code]} {name}"
-        for code, name in enumerate(task.job.reasons)
-        if code not in (OK, BAD_COORDINATE) and counts[code]
-    ]
-    parts = []
-    if why:
-        total = sum(int(text.split()[0]) for text in why)
-        layers = len(task.job.suffixes)
-        of = f"{n_rows} rows" if layers == 1 else f"{n_rows} rows times {layers} years"
-        rows = ", ".join(str(row) for row in finished.first_rows)
-        parts.append(f"no value for {total} of {of} (first rows: {rows}): {', '.join(why)}")
-    if finished.absent:
-        names = _listed(finished.absent)
-        parts.append(f"{len(finished.absent)} file(s) that should be there are not: {names}")
-    if finished.beyond_limit:
-        tiles = _listed(list(dict.fromkeys(path for path, _ in finished.beyond_limit)))
-        pixels = sum(count for _, count in finished.beyond_limit)
-        parts.append(f"{pixels} pixel(s) beyond max_abs in {tiles}")
-    alarming = finished.absent or finished.beyond_limit
-    if not parts or (task.on_missing != "warn" and not alarming):
-        return None
-    becomes = "missing" if isinstance(task.on_missing, str) else f"{task.on_missing:g}"
-    return (
-        f"extract: {'; '.join(parts)}. Rows without a value are {becomes}; the column reason "
-        "tells why."
-    )
-
-
-def _listed(paths: list[str]) -> str:
-    return ", ".join(paths[:_NAMED_FILES]) + (", ..." if len(paths) > _NAMED_FILES else "")
-
-
-def _report(
-    out: Path, summary: dict[str, Any], task: _Task, began: float, resumed: int
-) -> Extraction:
-    """Warn of what is missing, once, and build the report."""
-    for message in summary["coordinates"]:
-        warn_caller(message, CoordinateWarning)
-    if summary["missing"] is not None:
-        warn_caller(summary["missing"], CoverageWarning)
-    seconds = time.monotonic() - began
-    return Extraction(out, summary["rows"], summary["counts"], seconds, summary["groups"], resumed)
-
-
-def _finished_before(
-    out: Path, folder: Path, task: _Task, columns: OutputColumns, began: float
-) -> Extraction:
-    """Report on an earlier call's result, after checking that it is this job's."""
+def _finished_before(out: Path, task: ExtractionTask, columns: OutputColumns) -> dict[str, Any]:
+    """Read the summary of an earlier call's result, after checking that it is this job's."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -441,7 +276,5 @@ def _finished_before(
         raise FileExistsError(
             f"{out} exists and is not the result of this job; resume=False replaces it"
         )
-    if folder.exists():  # killed between the last two steps
-        shutil.rmtree(folder)
-    summary = notes["summary"]
-    return _report(out, summary, task, began, summary["groups"])
+    summary: dict[str, Any] = notes["summary"]
+    return summary

@@ -25,7 +25,7 @@ from geofeat.rasters._years import asked_years, listed_years, row_years
 
 _SLICE_ROWS = 2**17
 # What the values of a group take.
-_GROUP_BYTES = 2**26
+_GROUP_BYTES = 2**25
 _GROUP_ITEMS = 2**18
 
 
@@ -39,15 +39,13 @@ class TilePlan:
     """
 
     def __init__(self, folder: Path):
-        self._folder = folder
         described = json.loads((folder / "plan.json").read_text())
         self._cuts = [Cut(*cut) for cut in described["cuts"]]
         self._stamps: dict[str, list[int]] = described["stamps"]
         self.warnings: list[str] = described["warnings"]
-        self._runs = [
-            (np.load(folder / f"keys-{i}.npy", mmap_mode="r"), folder / f"items-{i}")
-            for i in range(described["runs"])
-        ]
+        n_runs = described["runs"]
+        self._runs = [folder / f"items-{i}" for i in range(n_runs)]
+        self._spans = np.fromfile(folder / "spans", dtype=np.int64).reshape(-1, n_runs, 2)
 
     @property
     def sizes(self) -> list[int]:
@@ -65,11 +63,11 @@ class TilePlan:
     def load(self, number: int) -> TileGroup:
         """Read the items of a group."""
         cut = self._cuts[number]
-        spans = [np.searchsorted(keys, [cut.first, cut.stop]).tolist() for keys, _ in self._runs]
+        spans = self._spans[number].tolist()
         bounds = parts_of(sum(stop - first for first, stop in spans), cut.parts)
         begin, end = bounds[cut.part : cut.part + 2]
         parts, position = [], 0
-        for (_, path), (first, stop) in zip(self._runs, spans, strict=True):
+        for path, (first, stop) in zip(self._runs, spans, strict=True):
             a, b = max(begin - position, 0) + first, min(end - position, stop - first) + first
             position += stop - first
             if a < b:

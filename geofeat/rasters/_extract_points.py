@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import joblib
 import numpy as np
 
 from geofeat._coordinates import is_geometry
@@ -178,7 +179,9 @@ class _FilePoints:
                         yield table.slice(0, rows)
                         n_held -= rows
                         held = table.slice(rows).to_batches()
-            except pa.ArrowException as error:
+            except (pa.ArrowException, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:  # not Arrow's own
+                    raise
                 raise CorruptFileError(self.path, f"cannot be read: {error}") from error
             if n_held:
                 yield pa.Table.from_batches(held, schema=held[0].schema if held else schema)
@@ -284,8 +287,11 @@ class _MemoryPoints:
             if name in self._geometries():
                 parts.extend(shape or b"-" for shape in values.to_wkb())
             else:
-                hashes = pd.util.hash_pandas_object(values, index=False)
-                parts.append(hashes.to_numpy().tobytes())
+                try:
+                    hashes = pd.util.hash_pandas_object(values, index=False)
+                    parts.append(hashes.to_numpy().tobytes())
+                except TypeError:  # lists and the like
+                    parts.append(joblib.hash(values.tolist()).encode())
         return {"rows": self.n_rows, "digest": _digest(parts), "crs": str(self.places.crs)}
 
     def geometry_systems(self) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class RowJob(NamedTuple):
         Whether to record the file of each row.
     digest : str
         Identity of the job.
+    run : str
+        Identity of the call, within which rasters must not change.
     """
 
     transformer: Any
@@ -52,6 +54,7 @@ class RowJob(NamedTuple):
     form: str | None
     with_file: bool
     digest: str
+    run: str
 
     @property
     def reads_rasters(self) -> bool:
@@ -115,11 +118,17 @@ _kept: dict[str, RowJob] = {}
 
 def compute_kept(job: RowJob, group: TileGroup | RowChunk) -> GroupResult:
     """Compute a group in a worker, with the job that the worker has seen before."""
-    known = _kept.get(job.digest)
+    known = _kept.get(job.run)
     if known is None:
         _kept.clear()
-        known = _kept.setdefault(job.digest, job)
-    return compute(known, group)
+        known = _kept.setdefault(job.run, job)
+    try:
+        return compute(known, group)
+    except Exception as error:
+        # GDAL's errors, which would go with it, cannot travel; ours repeat what they say.
+        error.__cause__ = error.__context__ = None
+        failure = error
+    raise failure
 
 
 def compute(job: RowJob, group: TileGroup | RowChunk) -> GroupResult:
@@ -218,7 +227,7 @@ def stored_form(transformer: Any, dtype: str, form: str | None) -> str | None:
         if form not in STORED_FORMS:
             raise ValueError(f"form must be one of {tuple(STORED_FORMS)}, got {form!r}")
         return form
-    found = _native_form(transformer)
+    found = native_form(transformer)
     if found is None:
         raise ValueError(
             "dtype='int8' stores the numbers of single pixels of AlphaEarth or TESSERA as they "
@@ -228,7 +237,8 @@ def stored_form(transformer: Any, dtype: str, form: str | None) -> str | None:
     return found
 
 
-def _native_form(transformer: Any) -> str | None:
+def native_form(transformer: Any) -> str | None:
+    """Form in which the numbers of a sampler that returns single pixels are stored, if known."""
     if not isinstance(transformer, EmbeddingRasterSampler):
         return None
     derived = (

@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from geofeat.rasters._extract_store import sync_file
 from geofeat.rasters._sampling import locate
 from geofeat.rasters._sources import Source
 
 _RUN_ITEMS = 2**21
 # What the blocks of a group decode to: a group is what a killed process loses.
 _GROUP_DECODED_BYTES = 2**32
-# Keys: number of the file, then row and column of the block's corner in units of 64 pixels.
-_FILE_SHIFT, _ROW_SHIFT, _PIXEL_SHIFT = 40, 20, 6
+# Keys: number of the file, then row and column of the block, in blocks; of a reader without
+# blocks in units of 64 pixels.
+_FILE_SHIFT, _ROW_SHIFT = 40, 20
 _MAX_CELL = 2**20 - 1
 ITEM = np.dtype([("item", "<i8"), ("lon", "<f8"), ("lat", "<f8"), ("year", "<i4")])
 
@@ -73,17 +75,31 @@ class RunWriter:
             self._write_run()
 
     def finish(self, group_items: int) -> list[Cut]:
-        """Write the last run, and cut all of them into groups."""
+        """Write the last run, and cut all of them into groups.
+
+        Where each group lies in each run is written to the file ``spans``.
+        """
         self._write_run()
         keys, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         for i in range(self.n_runs):
-            run = np.load(self._folder / f"keys-{i}.npy", mmap_mode="r")
-            found, count = np.unique(run, return_counts=True)
+            found, count = np.unique(self._run_keys(i), return_counts=True)
             keys, inverse = np.unique(np.concatenate([keys, found]), return_inverse=True)
             counts = np.bincount(
                 inverse, weights=np.concatenate([counts, count]), minlength=keys.size
             ).astype(np.int64)
-        return cut_groups(keys, counts, self._block_bytes, group_items)
+        cuts = cut_groups(keys, counts, self._block_bytes, group_items)
+        ends = np.array([(cut.first, cut.stop) for cut in cuts])
+        spans = np.empty((len(cuts), self.n_runs, 2), dtype=np.int64)
+        for i in range(self.n_runs):
+            spans[:, i] = np.searchsorted(self._run_keys(i), ends)
+            (self._folder / f"keys-{i}").unlink()
+        with (self._folder / "spans").open("wb") as file:
+            file.write(spans.tobytes())
+            sync_file(file)
+        return cuts
+
+    def _run_keys(self, run: int) -> np.ndarray:
+        return np.fromfile(self._folder / f"keys-{run}", dtype=np.int64)
 
     def _keys(
         self,
@@ -102,8 +118,8 @@ class RunWriter:
         if not first.size:
             return keys
         with source.reader(found, bands) as reader:
-            corners = getattr(reader, "block_corners", None)
-            row, col = (found.row, found.col) if corners is None else corners()
+            cells = getattr(reader, "block_cells", None)
+            row, col = (found.row >> 6, found.col >> 6) if cells is None else cells()
             sizes = getattr(reader, "block_bytes", None)
             block_bytes = [0] * len(found.files) if sizes is None else sizes().tolist()
         codes = np.empty(len(found.files), dtype=np.int64)
@@ -111,7 +127,7 @@ class RunWriter:
             code = self.files.setdefault(str(record.path), len(self.files))
             self._block_bytes[code] = max(block_bytes[i], self._block_bytes.get(code, 0))
             codes[i] = code
-        row, col = (np.clip(x[first] >> _PIXEL_SHIFT, 0, _MAX_CELL) for x in (row, col))
+        row, col = (np.clip(cell[first], 0, _MAX_CELL) for cell in (row, col))
         keys[found.point[first]] = codes[found.file[first]] << _FILE_SHIFT | row << _ROW_SHIFT | col
         return keys
 
@@ -121,8 +137,10 @@ class RunWriter:
         keys = np.concatenate([keys for keys, _ in self._held])
         items = np.concatenate([items for _, items in self._held])
         order = np.argsort(keys, kind="stable")
-        np.save(self._folder / f"keys-{self.n_runs}.npy", keys[order])
-        items[order].tofile(self._folder / f"items-{self.n_runs}")
+        for name, values in (("keys", keys), ("items", items)):
+            with (self._folder / f"{name}-{self.n_runs}").open("wb") as file:
+                file.write(values[order].tobytes())
+                sync_file(file)
         self.n_runs += 1
         self._held, self._n_held = [], 0
 

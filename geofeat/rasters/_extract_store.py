@@ -72,6 +72,7 @@ class WorkFolder:
         self._file_codes: dict[str, int] = {}
         self._last = time.monotonic()
         self._lock: Any = None
+        self._owned = False
 
     def open(self, signature: dict[str, Any], *, resume: bool) -> None:
         """Take the folder into use, continuing what lies in it.
@@ -85,8 +86,9 @@ class WorkFolder:
         """
         self.folder.mkdir(exist_ok=True)
         self._take_lock()
+        self._owned = True
         job = self.folder / "job.json"
-        if not resume or not job.exists():
+        if not resume or not job.exists() or not self._holds_work():
             self._clear()
             write_synced(job, json.dumps(signature, indent=1).encode())
             return
@@ -101,15 +103,25 @@ class WorkFolder:
         self._file_codes = {name: code for code, name in enumerate(self.finished.files)}
 
     def close(self) -> None:
-        """Let other processes use the folder."""
+        """Let other processes use the folder, which is deleted if no work lies in it."""
+        if self._owned and self.folder.exists() and not self._holds_work():
+            shutil.rmtree(self.folder)
+        self._owned = False
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def remove(self) -> None:
         """Delete the folder and all that is in it."""
-        self.close()
         shutil.rmtree(self.folder)
+        self.close()
+
+    def discard(self) -> None:
+        """Delete the folder of a job that is finished, unless another process works in it."""
+        if self.folder.exists():
+            with suppress(SourceError):
+                self._take_lock()
+                self.remove()
 
     def stage(self, result: GroupResult, lacking: np.ndarray, n_reasons: int) -> None:
         """Take a finished group; now and then everything taken is brought to disk."""
@@ -142,24 +154,19 @@ class WorkFolder:
         news = self._news
         if not news.groups:
             return
-        try:
-            for number, parts in sorted(self._staged.items()):
-                with self._bucket(number).open("ab") as file:
-                    # An attempt that failed may have left half a record.
-                    file.truncate(self.finished.sizes.get(number, 0))
-                    for part in parts:
-                        file.write(part.tobytes())
-                    file.flush()
-                    os.fsync(file.fileno())
-                    news.sizes[number] = file.tell()
-            sync_folder(self.folder)
-            line = json.dumps({**vars(news), "groups": sorted(news.groups)}).encode()
-            with (self.folder / "journal").open("ab") as file:
-                file.write(f"{zlib.crc32(line):08x} ".encode() + line + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise self._explained(error) from error
+        for number, parts in sorted(self._staged.items()):
+            with self._bucket(number).open("ab") as file:
+                # An attempt that failed may have left half a record.
+                file.truncate(self.finished.sizes.get(number, 0))
+                for part in parts:
+                    file.write(part.tobytes())
+                sync_file(file)
+                news.sizes[number] = file.tell()
+        sync_folder(self.folder)
+        line = json.dumps({**vars(news), "groups": sorted(news.groups)}).encode()
+        with (self.folder / "journal").open("ab") as file:
+            file.write(f"{zlib.crc32(line):08x} ".encode() + line + b"\n")
+            sync_file(file)
         _merge(self.finished, news)
         self._news = Finished()
         self._staged.clear()
@@ -188,7 +195,21 @@ class WorkFolder:
                 )
             records = np.empty(size, dtype=self._record)
             records[stored["item"]] = stored
+            del stored, seen
             yield records, size // self._n_layers
+
+    def explained(self, error: OSError, needed: int) -> OSError:
+        """Say of a full disk what is needed and that nothing is lost; return other errors."""
+        ours = error.filename == str(self.folder)
+        if error.errno != errno.ENOSPC or ours or not self._owned:
+            return error
+        free = shutil.disk_usage(self.folder).free
+        return OSError(
+            errno.ENOSPC,
+            f"the disk is full: up to {needed} more bytes needed, {free} free. What is finished "
+            "is kept: make room and call extract again",
+            str(self.folder),
+        )
 
     def stored_bytes(self) -> int:
         """Bytes of records on disk."""
@@ -206,6 +227,9 @@ class WorkFolder:
                 self._news.files.append(name)
             codes[i] = self._file_codes[name]
         return codes
+
+    def _holds_work(self) -> bool:
+        return (self.folder / "journal").exists() or (self.folder / "plan" / "plan.json").exists()
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():
@@ -268,17 +292,6 @@ class WorkFolder:
         except OSError:  # a file system without locks
             return
 
-    def _explained(self, error: OSError) -> OSError:
-        if error.errno != errno.ENOSPC:
-            return error
-        free = shutil.disk_usage(self.folder).free
-        return OSError(
-            errno.ENOSPC,
-            f"the disk is full: {self._staged_bytes} bytes needed, {free} free. What is finished "
-            "is kept: make room and call extract again",
-            str(self.folder),
-        )
-
 
 def refuse_without_space(folder: Path, needed: int) -> None:
     """Raise OSError(ENOSPC) when a file system has less than ``needed`` bytes."""
@@ -297,10 +310,15 @@ def write_synced(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        sync_file(file)
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def sync_file(file: Any) -> None:
+    """Bring what was written to an open file to disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from geofeat.exceptions import CorruptFileError, LimitError, SourceError
+from geofeat.rasters._addresses import shown
 from geofeat.rasters._area_fetcher import AreaFetcher, Place
 from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates
 from geofeat.rasters._candidates import Candidates
@@ -361,9 +362,9 @@ def _layout(header: RasterHeader, n_bands: int, max_block_bytes: int) -> BlockLa
     block_bytes = height * width * pixel_bytes
     if block_bytes > max_block_bytes:
         raise LimitError(
-            f"{header.path}: a block of {height} x {width} pixels decodes to {block_bytes} bytes, "
-            f"the bound is {max_block_bytes}. Raise it with max_block_bytes={block_bytes}, or "
-            "rewrite the file with smaller tiles."
+            f"{shown(header.path)}: a block of {height} x {width} pixels decodes to {block_bytes} "
+            f"bytes, the bound is {max_block_bytes}. Raise it with max_block_bytes={block_bytes}, "
+            "or rewrite the file with smaller tiles."
         )
     set_bytes = block_bytes * (n_bands if header.planar else 1)
     return BlockLayout(header.grid.height, header.grid.width, height, width, set_bytes)
