@@ -1,5 +1,6 @@
 """`extract` on a real cluster of two processes on this machine."""
 
+import gc
 import os
 import shutil
 import signal
@@ -53,6 +54,7 @@ def cluster():
         distributed.Client(processes, set_as_default=False) as client,
     ):
         yield client
+    gc.collect()  # distributed leaves cycles, whose end would fall into other tests
 
 
 @pytest.fixture(autouse=True)
