@@ -11,6 +11,7 @@ a ratio is printed the peer's values are compared with ours.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import tempfile
 import threading
@@ -93,14 +94,26 @@ def write_tessera(root: Path) -> None:
         compress="lzw",
     ) as file:
         file.write(np.ones((1, grid.height, grid.width), np.uint8))
-    row = {"lat": [lat], "lon": [lon], "hash": ["0" * 64], "file_size": [1]}
+    npy, tile_scales, mask = (
+        folder / f"{name}.npy",
+        folder / f"{name}_scales.npy",
+        masks / f"{name}.tiff",
+    )
+    row = {"lat": [lat], "lon": [lon], "hash": sha256(mask), "file_size": mask.stat().st_size}
     row |= {"lon_i": np.array([round(lon * 100)], np.int32)}
     row |= {"lat_i": np.array([round(lat * 100)], np.int32)}
     place = geopandas.points_from_xy([lon], [lat])
     masks_frame = geopandas.GeoDataFrame(pd.DataFrame(row), geometry=place, crs="EPSG:4326")
     masks_frame.to_parquet(root / "landmasks.parquet")
-    tiles = masks_frame.assign(year=2024, scales_hash="0" * 64, scales_size=1, mtime=0)
+    tiles = masks_frame.assign(year=2024, mtime=0, hash=sha256(npy), file_size=npy.stat().st_size)
+    tiles = tiles.assign(scales_hash=sha256(tile_scales), scales_size=tile_scales.stat().st_size)
     tiles.to_parquet(root / "registry.parquet")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 sum of a file, as the registries list it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def alphaearth_points(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
 from sklearn.utils.validation import validate_data
 
 from geofeat._coordinates import check_layout, is_geometry, read_lonlat, require_lonlat
@@ -53,6 +54,14 @@ class LocationTransformer(RowTransformer):
             check_same_namespace(X, self, attribute="bounds_", method="transform")
         lon, lat, xp = read_lonlat(X, type(self).__name__)
         return (lon, lat), xp
+
+    def _seen_in_fit(self, X: Any) -> tuple[np.ndarray, ...]:
+        owner = type(self).__name__
+        X = check_layout(X, owner)
+        if not is_geometry(X):
+            require_lonlat(X, owner)
+        lon, lat, _ = read_lonlat(X, owner)
+        return lon, lat
 
     def _check_columns(self, X: Any, *, reset: bool) -> Any:
         X = check_layout(X, type(self).__name__)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from geofeat._lazy import LazyCollections
 from geofeat._memory import refuse_beyond_memory
 from geofeat._sklearn import (
     check_feature_names_in,
@@ -29,7 +30,7 @@ _BLOCK_BYTES = 2**26
 _CHUNK_BYTES = 2**24
 
 
-class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
+class RowTransformer(VersionedState, LazyCollections, TransformerMixin, BaseEstimator):
     """Base of transformers whose row i of the output depends on row i of X only.
 
     A subclass has parameters, `_parameter_constraints`, feature names (`_feature_names`), their
@@ -65,7 +66,7 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, data frame or geometry of shape (n_samples, n_columns)
-            As in `fit`.
+            As in `fit`. A collection of dask gives a lazy one, see the guide on clusters.
 
         Returns
         -------
@@ -160,6 +161,9 @@ class RowTransformer(VersionedState, TransformerMixin, BaseEstimator):
     def _fitted_to(self, X: Any) -> Self:
         """Return the transformer that serves X: itself, or unfitted a copy that has seen X."""
         return self
+
+    def _features_dtype(self, X: Any) -> np.dtype[Any]:
+        return self._result_dtype(self._read(X)[0][0].dtype)
 
     def _result_dtype(self, dtype: Any) -> Any:
         """Return the dtype of the features for that of the input."""

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from geofeat._columns import column_values, frame_columns, frame_names
+from geofeat._lazy import refuse_lazy
 from geofeat._times import check_days, dates_in_names, days_since_1970
 
 _TIME, _BAND = "time", "band"
@@ -44,6 +45,7 @@ def as_series_table(X: Any, owner: str) -> SeriesTable:
     owner : str
         Name of the transformer for messages.
     """
+    refuse_lazy(X, owner)
     if sparse.issparse(X):
         raise TypeError(
             f"{owner} needs dense data, got a sparse {type(X).__name__}: pass X.toarray()."

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import joblib
 import numba
 
-# Executors of the standard library (dask.threaded, our own) and of dask.distributed.
-_POOL_THREAD_NAMES = ("ThreadPoolExecutor", "Dask", "geofeat")
+# Executors of the standard library (dask.threaded, our own).
+_POOL_THREAD_NAMES = ("ThreadPoolExecutor", "geofeat")
+# Those of dask.distributed, after the name of their worker: "0-Dask-Default-Threads-17218-0".
+_DISTRIBUTED = "Dask-"
 # Marks a thread that works off its own call's tasks: a call inside a task stays in its thread.
 _caller = threading.local()
 
@@ -24,7 +27,7 @@ def usable_threads() -> int:
 
     One inside a worker thread of joblib, dask or another pool, which already fills the cores.
     """
-    if _in_pool_thread():
+    if in_pool_thread():
         return 1
     return max(1, min(numba.get_num_threads(), _cores()))
 
@@ -41,16 +44,28 @@ def _cores_within(allowed: int | None, ceiling: str | None) -> int:
     return int(joblib.cpu_count())
 
 
-def _in_pool_thread() -> bool:
+def in_pool_thread() -> bool:
+    """Whether the calling thread is one of several workers, here or in another pool."""
     if getattr(_caller, "working", False):
         return True
     thread = threading.current_thread()
     if thread is threading.main_thread():
         return False
-    if thread.name.startswith(_POOL_THREAD_NAMES):
+    if thread.name.startswith(_POOL_THREAD_NAMES) or _DISTRIBUTED in thread.name:
         return True
     backend, _ = joblib.parallel.get_active_backend()
     return bool(getattr(backend, "nesting_level", 0))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep the calls inside to the calling thread, whatever its name and process."""
+    before = getattr(_caller, "working", False)
+    _caller.working = True
+    try:
+        yield
+    finally:
+        _caller.working = before
 
 
 def run_slabs(work: Callable[[int, int], Any], n_rows: int, rows_per_slab: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from geofeat._downloads import without_secrets
+
 __all__ = [
     "ChecksumError",
     "CoordinateWarning",
@@ -30,18 +32,21 @@ class SourceError(GeofeatError, ValueError):
     Parameters
     ----------
     path : path-like or str
-        What was read.
+        What was read; of an address, user name, password and query are left out.
     reason : str
         What is wrong with it and how to mend it.
     """
 
     def __init__(self, path: object, reason: str):
+        if isinstance(path, str) and "://" in path:
+            path = without_secrets(path)
         super().__init__(path, reason)
         self.path = path
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        path = str(self.path)
+        return f"{without_secrets(path) if '://' in path else path}: {self.reason}"
 
 
 class CorruptFileError(SourceError):

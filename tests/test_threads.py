@@ -15,6 +15,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from geofeat import SphericalHarmonicsEncoder
+from geofeat._progress import progress_bar
 from geofeat._threads import run_slabs, run_tasks, usable_threads
 
 ROWS = np.random.default_rng(0).uniform(-90, 90, (20_000, 2))
@@ -61,6 +62,19 @@ def test_a_pools_worker_thread_uses_itself_only():
         joblib.delayed(usable_threads)() for _ in range(4)
     )
     assert counts == [1] * 4
+
+
+def test_workers_of_a_pool_draw_no_bars_unless_asked(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+
+    def shown(progress):
+        with progress_bar(3, "reading", "block", progress) as bar:
+            return not bar.disable
+
+    assert shown(None)
+    with ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(shown, None).result()
+        assert pool.submit(shown, True).result()
 
 
 def test_one_and_two_threads_agree_bit_for_bit():

@@ -262,14 +262,23 @@ class FourierTimeEncoder(RowTransformer):
         return begin, end
 
     def _read_table(self, X: Any, *, reset: bool) -> TimeTable:
-        owner = type(self).__name__
-        X = X.to_frame() if hasattr(X, "to_frame") else X
-        X = as_table(X, owner, "a sample, times as columns", "sample")
+        X = self._as_table(X)
         if not reset:
             check_same_namespace(X, self, attribute="span_", method="transform")
-        table = read_times(X, owner, self.unit, as_numbers=self.device is not None)
+        table = self._times_of(X)
         validate_data(self, X, reset=reset, skip_check_array=True)
         return table
+
+    def _as_table(self, X: Any) -> Any:
+        X = X.to_frame() if hasattr(X, "to_frame") else X
+        return as_table(X, type(self).__name__, "a sample, times as columns", "sample")
+
+    def _times_of(self, table: Any) -> TimeTable:
+        as_numbers = self.device is not None
+        return read_times(table, type(self).__name__, self.unit, as_numbers=as_numbers)
+
+    def _seen_in_fit(self, X: Any) -> tuple[np.ndarray, ...]:
+        return (self._times_of(self._as_table(X)).times,)
 
     def _read(self, X: Any) -> tuple[tuple[Any, ...], Any]:
         self._validate_params()

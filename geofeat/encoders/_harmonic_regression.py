@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import validate_data
 
 from geofeat._columns import describe_rows
+from geofeat._lazy import LazyCollections
 from geofeat._series import SeriesTable, as_series_table, carried_days, read_days, read_numbers
 from geofeat._sklearn import Interval, StrOptions, _fit_context, check_feature_names_in
 from geofeat._state import VersionedState
@@ -27,7 +28,7 @@ from geofeat.kernels._seasonal_descriptors import write_descriptors
 _SLAB_BYTES = 2**20
 
 
-class HarmonicFeatures(VersionedState, TransformerMixin, BaseEstimator):
+class HarmonicFeatures(VersionedState, LazyCollections, TransformerMixin, BaseEstimator):
     r"""Describe seasonal time series by the coefficients of a harmonic regression.
 
     Every series, one band of one row, is fitted by least squares with
@@ -239,7 +240,7 @@ class HarmonicFeatures(VersionedState, TransformerMixin, BaseEstimator):
             Shape (n_samples, n_times), (n_samples, n_times * n_bands) in time-major order, or
             (n_samples, n_times, n_bands). With ``times="row"`` the times come first:
             (n_samples, n_times + n_times * n_bands). Of a DataArray the dimensions ``time`` and
-            ``band`` are found by name.
+            ``band`` are found by name. A collection of dask gives a lazy one.
         weights : array-like, default=None
             Weight of every observation, none negative, or a boolean mask of those to use: shape
             (n_samples, n_times) for all bands, or that of the values. 0 is the same as deleting an
@@ -308,6 +309,10 @@ class HarmonicFeatures(VersionedState, TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    def _features_dtype(self, X: Any) -> np.dtype[Any]:
+        self._validate_params()
+        return self._read(X, reset=False)[2].dtype
 
     def _fit(self, X: Any, *, masked: bool) -> Self:
         days, bands, values, _ = self._read(X, reset=True)

@@ -354,6 +354,9 @@ class RandomFourierFeatures(LocationTransformer):
         shares = shares[: np.searchsorted(np.cumsum(shares), 1 - _NEGLIGIBLE) + 1]
         return shares / shares.sum(), left_out
 
+    def _seen_in_fit(self, X: Any) -> tuple[np.ndarray, ...]:
+        return super()._seen_in_fit(X) if self.space == "sphere" else ()
+
     def _check_plane(self, X: Any, *, reset: bool) -> Any:
         if is_geometry(X):
             raise TypeError(

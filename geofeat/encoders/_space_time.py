@@ -192,10 +192,7 @@ class SpaceTimeEncoder(RowTransformer):
 
     def _split(self, X: Any, *, reset: bool) -> tuple[Any, Any]:
         """Columns of the place, or the geometry, and those of the time."""
-        owner = type(self).__name__
-        if is_geometry(X) and frame_names(X) is None:
-            raise ValueError(f"{owner} got a GeoSeries, which has no times: pass a GeoDataFrame.")
-        X = as_table(X, owner, "a place and time, longitude and latitude first", "row")
+        X = self._as_table(X)
         if not reset and not is_geometry(X):
             if hasattr(self, "n_features_in_"):
                 validate_data(self, X, reset=False, skip_check_array=True)
@@ -210,6 +207,19 @@ class SpaceTimeEncoder(RowTransformer):
         if reset:
             validate_data(self, X, reset=True, skip_check_array=True)
         return _safe_indexing(X, [0, 1], axis=1), times
+
+    def _as_table(self, X: Any) -> Any:
+        owner = type(self).__name__
+        if is_geometry(X) and frame_names(X) is None:
+            raise ValueError(f"{owner} got a GeoSeries, which has no times: pass a GeoDataFrame.")
+        return as_table(X, owner, "a place and time, longitude and latitude first", "row")
+
+    def _seen_in_fit(self, X: Any) -> tuple[np.ndarray, ...]:
+        X = self._as_table(X)
+        times = _safe_indexing(X, self._positions(X), axis=1)
+        places = X.geometry if is_geometry(X) else _safe_indexing(X, [0, 1], axis=1)
+        space, time = self._unfitted()
+        return (*space._seen_in_fit(places), *time._seen_in_fit(times))
 
     def _positions(self, X: Any) -> list[int]:
         """Positions of the time columns."""

@@ -10,21 +10,29 @@ from typing import Any
 import numpy as np
 
 from geofeat.exceptions import RasterMismatchError
-from geofeat.rasters._alphaearth_index import INDEX_SUFFIXES, AlphaEarthIndex
+from geofeat.rasters._alphaearth_index import (
+    GOOGLE_CLOUD,
+    SOURCE_COOPERATIVE,
+    AlphaEarthIndex,
+)
+from geofeat.rasters._alphaearth_tables import INDEX_SUFFIXES, index_suffix
+from geofeat.rasters._area_serving import ServingFile, files_serving
 from geofeat.rasters._areas import Areas
 from geofeat.rasters._areas_in_files import areas_in_layers
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
 from geofeat.rasters._header import RasterHeader
+from geofeat.rasters._projection import PixelGrid
 from geofeat.rasters._raster_files import RasterFiles, raster_paths, year_in_path
 from geofeat.rasters._raster_reader import RasterReader
+from geofeat.rasters._remote import is_remote
 from geofeat.rasters._source_state import ImmutableSource
 
 N_BANDS = 64
 
 
 class AlphaEarthSource(ImmutableSource):
-    """AlphaEarth Foundations embeddings [1]_ on disk, for `EmbeddingRasterSampler`.
+    """AlphaEarth Foundations embeddings [1]_, for `EmbeddingRasterSampler`.
 
     One GeoTIFF holds 64 int8 bands of 10 m pixels in one UTM zone and year, rows from the south up
     in the published files and in any order here. A stored q stands for sign(q) (q / 127.5)^2, -128
@@ -33,17 +41,20 @@ class AlphaEarthSource(ImmutableSource):
 
     Parameters
     ----------
-    path : path-like or sequence of path-like
+    path : path-like or sequence of path-like, default=None
         A folder of files, a file, a pattern, a list of files, or an index: ``aef_index.parquet``,
         ``.gpkg``, ``.csv`` or the STAC geoparquet. A folder in which one ``aef_index.*`` lies is
         read by it unless ``year`` is given. Without an index, years come from the paths,
         ``.../<year>/<zone>/<name>.tiff``, and each raster serves the points of its own UTM zone
-        only, as in the index; a file named alone serves all that it covers.
+        only, as in the index; a file named alone serves all that it covers. An index may be the
+        address (https, s3, gs) of a parquet file, or of the folder of ``aef_index.parquet``.
+        None: the public one, ``AlphaEarthSource.source_cooperative``.
     root : path-like, default=None
-        Folder below which the ``<year>/<zone>/<name>`` of an index lie. None: the index's folder.
+        Folder or address below which the ``<year>/<zone>/<name>`` of an index lie. None: where
+        the index says; but of a local index in a folder with one of the year, in that folder.
     prefixes : mapping of str to str, default=None
-        Folders that an index's paths begin with and the local folders that replace them, such as
-        ``{"gs://alphaearth_foundations/": "/data/aef/"}``. Tried before ``root``.
+        Folders that an index's paths begin with and the folders or addresses that replace them,
+        such as ``{"gs://alphaearth_foundations/": "/data/aef/"}``. Tried before ``root``.
     year : int, default=None
         Year of all files where their paths do not tell it; an index tells its own.
     max_block_bytes : int, default=2**28
@@ -53,6 +64,9 @@ class AlphaEarthSource(ImmutableSource):
     ----------
     attribution : str
         What the licence of the data, CC BY 4.0, asks to be shown.
+    source_cooperative, google_cloud : str
+        Addresses of the two public indexes. Both lead to the same files; Source Cooperative asks
+        nobody for an account, Google's bucket has at times charged the reader's.
     band_names : tuple of str
         ``A00`` to ``A63``.
     years : tuple of int or None
@@ -75,13 +89,15 @@ class AlphaEarthSource(ImmutableSource):
         "The AlphaEarth Foundations Satellite Embedding dataset is produced by Google and Google "
         "DeepMind."
     )
+    source_cooperative = SOURCE_COOPERATIVE
+    google_cloud = GOOGLE_CLOUD
     overlap = "first"
     # Beyond their footprint, rasters reach into the next zone with numbers that do not count.
     uses_overhang = False
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         *,
         root: str | os.PathLike[str] | None = None,
         prefixes: Mapping[str, str] | None = None,
@@ -118,6 +134,15 @@ class AlphaEarthSource(ImmutableSource):
         rules = SearchRules(declared=isinstance(files, AlphaEarthIndex), own_zone_first=True)
         return files.layer, files.header, files.covered_at_all, rules
 
+    def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
+        """Files that serve all places inside a closed line alike; see `files_serving`."""
+        return files_serving(lon, lat, year, *self._search())
+
+    def whole_grid(self) -> PixelGrid | None:
+        """Grid of the only file, None where there are several or an index."""
+        files = self._files()
+        return files.only_grid() if isinstance(files, RasterFiles) else None
+
     def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
         """Reader of the bands at the given positions."""
         return RasterReader(found, bands, "aef", self.max_block_bytes)
@@ -128,10 +153,11 @@ class AlphaEarthSource(ImmutableSource):
         return self._found
 
     def _find(self) -> AlphaEarthIndex | RasterFiles:
+        given = SOURCE_COOPERATIVE if self.path is None else self.path
         path: str | list[str] = (
-            _in_home(self.path)
-            if isinstance(self.path, str | os.PathLike)
-            else [_in_home(path) for path in self.path]
+            _in_home(given)
+            if isinstance(given, str | os.PathLike)
+            else [_in_home(path) for path in given]
         )
         index = self._index_at(path)
         if index is not None:
@@ -163,8 +189,11 @@ class AlphaEarthSource(ImmutableSource):
         """Index that a path names, or the only one in the folder that it names."""
         if isinstance(path, list):
             return None
-        if Path(path).suffix.lower() in INDEX_SUFFIXES:
+        if index_suffix(path):
             return path
+        if is_remote(path):
+            is_file = path.lower().endswith((".tif", ".tiff"))
+            return None if is_file else f"{path.rstrip('/')}/aef_index.parquet"
         if self.year is not None or not Path(path).is_dir():
             return None
         found = [file for file in Path(path).glob("aef_index.*") if file.suffix in INDEX_SUFFIXES]

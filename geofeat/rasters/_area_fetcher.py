@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class AreaFetcher:
         self._begun: dict[Place, Future[FetchedArea]] = {}
         self._ahead: dict[Place, _Cost] = {}
         self._pool: ThreadPoolExecutor | None = None
+        self._failure: Future[FetchedArea] = Future()
         self._lock = threading.Lock()
 
     def expect(self, places: Sequence[Place]) -> None:
@@ -61,12 +62,22 @@ class AreaFetcher:
             self._ahead.pop(wanted, None)
             self._look_ahead()
             future = self._begun.pop(wanted)
-        return future.result()
+        futures: tuple[Future[Any], ...] = (future, self._failure)
+        wait(futures, return_when=FIRST_COMPLETED)
+        return future.result() if future.done() else self._failure.result()
+
+    def stop(self, error: BaseException) -> None:
+        """Let no thread wait any longer: the call has failed, or was interrupted."""
+        with self._lock:
+            if not self._failure.done():
+                self._failure.set_exception(error)
+            self._waiting.clear()
 
     def close(self) -> None:
         """Drop what nobody took; requests that hang end by themselves."""
         if self._pool is not None:
-            self._pool.shutdown(wait=not self._begun, cancel_futures=True)
+            busy = self._failure.done() or bool(self._begun)
+            self._pool.shutdown(wait=not busy, cancel_futures=True)
             self._pool = None
 
     def _look_ahead(self) -> None:
@@ -91,5 +102,5 @@ class AreaFetcher:
             sum(positions.size for _, positions in chunks),
         )
         self._begun[wanted] = self._pool.submit(
-            raster.fetch, wanted.area, self._bands, wanted.masked
+            raster.fetch, wanted.area, self._bands, wanted.masked, self._failure.done
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
+from collections.abc import Callable
 
 from geofeat.exceptions import DownloadError
 from geofeat.rasters import _object_store, _transport
 from geofeat.rasters._addresses import Address
-from geofeat.rasters._transport import Part, connections, patiently
+from geofeat.rasters._transport import Halted, Part, Result, connections, patiently
 
 # Google answers a request without a payer with 400, Amazon a request for a signature with 403.
 _REFUSED = {400, 401, 403}
@@ -20,7 +20,7 @@ def get_part(
     stop: int,
     *,
     bulk: bool = False,
-    halt: threading.Event | None = None,
+    halted: Halted | None = None,
     expected: tuple[int, str] | None = None,
 ) -> Part:
     """Bytes ``start`` to ``stop`` (exclusive) of a remote file, fewer only at its end.
@@ -33,8 +33,8 @@ def get_part(
         First byte, and the one after the last.
     bulk : bool
         Whether obstore may be asked first, where it is installed.
-    halt : threading.Event
-        Ends the attempts when set.
+    halted : callable
+        Whether nobody waits for the answer any more.
     expected : (int, str)
         Size and tag that an answer of obstore must have to be taken.
 
@@ -43,40 +43,60 @@ def get_part(
     FileNotFoundError, OfflineError, DownloadError
         As `geofeat.rasters._transport.patiently`.
     """
-    if address.bucket in connections().signed:
-        return _as_user(address, start, stop, halt)
-    if bulk and _object_store.serves(address):
+    if bulk and address.bucket not in connections().signed and _object_store.serves(address):
         part = _transport.in_turn(lambda: _object_store.public_part(address, start, stop))
         if part is not None and part[1:] == expected:
             return part
-    try:
-        return patiently(lambda: _transport.get_part(address, start, stop, {}), address, halt=halt)
-    except DownloadError as error:
-        if not address.bucket or error.status not in _REFUSED:
-            raise
-        if not _may_sign(address):
-            raise DownloadError(
-                f"{error} {_advice(address)}",
-                url=error.url,
-                status=error.status,
-                attempts=error.attempts,
-            ) from error
-    connections().signed.add(address.bucket)
-    return _as_user(address, start, stop, halt)
 
-
-def _as_user(address: Address, start: int, stop: int, halt: threading.Event | None) -> Part:
-    """Ask with a token of Google's from the environment, or let obstore sign the request."""
-    if headers := _google_headers(address):
+    def ask(headers: dict[str, str]) -> Part:
         return patiently(
-            lambda: _transport.get_part(address, start, stop, headers), address, halt=halt
+            lambda: _transport.get_part(address, start, stop, headers), address, halted=halted
         )
-    return patiently(lambda: _object_store.signed_part(address, start, stop), address, halt=halt)
+
+    def sign() -> Part:
+        return patiently(
+            lambda: _object_store.signed_part(address, start, stop), address, halted=halted
+        )
+
+    return as_whoever_may(address, ask, sign)
+
+
+def as_whoever_may(
+    address: Address,
+    ask: Callable[[dict[str, str]], Result],
+    sign: Callable[[], Result] | None = None,
+) -> Result:
+    """Ask as nobody in particular; if a bucket refuses that, as the user of the environment.
+
+    Parameters
+    ----------
+    address : Address
+        What is asked for.
+    ask : callable
+        Makes the request with the headers given to it.
+    sign : callable or None
+        Makes a request that obstore signs, where that can be done.
+    """
+    signed = connections().signed
+    if address.bucket not in signed:
+        try:
+            return ask({})
+        except DownloadError as error:
+            if not address.bucket or error.status not in _REFUSED:
+                raise
+            if not _google_headers(address) and (sign is None or not _may_sign(address)):
+                raise DownloadError(
+                    f"{error} {_advice(address)}",
+                    url=error.url,
+                    status=error.status,
+                    attempts=error.attempts,
+                ) from error
+    signed.add(address.bucket)
+    headers = _google_headers(address)
+    return ask(headers) if headers or sign is None else sign()
 
 
 def _may_sign(address: Address) -> bool:
-    if _google_headers(address):
-        return True
     return _object_store.is_usable() and _object_store.has_credentials(address)
 
 

@@ -19,7 +19,8 @@ from geofeat._whole_file import explain_cache_trouble, remove_stale, write_whole
 from geofeat.exceptions import ChecksumError, DownloadError, LimitError, UnsafeFileError
 from geofeat.rasters._addresses import Address, resolve
 from geofeat.rasters._block_cache import whole_files_folder
-from geofeat.rasters._looks import HEAD_BYTES, look_at
+from geofeat.rasters._credentials import as_whoever_may
+from geofeat.rasters._looks import look_at
 from geofeat.rasters._transport import (
     AttemptError,
     answer,
@@ -108,6 +109,13 @@ def fetch_file(
     return path
 
 
+def kept_file(url: str) -> Path | None:
+    """Give the file that `fetch_file` has brought, if it is there and sound; nothing is fetched."""
+    address = resolve(url)
+    path = _place(address)
+    return path if _is_kept(path, address, None, None) else None
+
+
 def _place(address: Address) -> Path:
     """Where a file lies: in a folder of its address, under its own name."""
     name = unquote(urlsplit(address.url).path.rpartition("/")[2])
@@ -135,7 +143,7 @@ def _is_current(address: Address, record: _Record) -> bool:
     if downloads_are_off():
         return True
     try:
-        stamp = look_at(address, HEAD_BYTES).stamp
+        stamp = look_at(address, 0).stamp
     except (DownloadError, FileNotFoundError):
         return True
     return (stamp.size, stamp.tag) == (record.size, record.tag)
@@ -148,7 +156,9 @@ def _download(address: Address, path: Path, size: int | None, sha256: str | None
         transfer = _Transfer(address, file, size, verified=sha256 is not None)
         while sha256 not in seen:
             transfer.start_over()
-            patiently(transfer.attempt, address)
+            as_whoever_may(
+                address, lambda account: patiently(lambda: transfer.attempt(account), address)
+            )
             seen.append(transfer.hash.hexdigest())
             if sha256 is None:
                 break
@@ -192,12 +202,12 @@ class _Transfer:
         self.hash = hashlib.sha256()
         self.tag = ""
 
-    def attempt(self) -> None:
-        """Ask for what is missing, once."""
-        headers = {}
+    def attempt(self, account: dict[str, str]) -> None:
+        """Ask for what is missing, once, with the headers of an account."""
+        headers = dict(account)
         # Only a strong tag tells whether the rest belongs to the beginning.
         if self.done and self.tag.startswith('"'):
-            headers = {"Range": f"bytes={self.done}-", "If-Range": self.tag}
+            headers |= {"Range": f"bytes={self.done}-", "If-Range": self.tag}
         with answer(self._address, headers) as response:
             if response.status == 416:
                 self.start_over()

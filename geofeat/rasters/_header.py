@@ -109,6 +109,8 @@ def read_header(path: str) -> RasterHeader:
     from pyproj.exceptions import ProjError
     from rasterio.enums import Interleaving, MaskFlags
 
+    if is_remote(path):
+        remote_head(path, HEAD_BYTES)  # one request for stamp and header
     stamp = file_stamp(path)
     with open_raster(path) as dataset:
         if dataset.crs is None:

@@ -22,6 +22,7 @@ from geofeat.rasters._credentials import get_part
 
 HEAD_BYTES = 2**14
 _TRUSTED_SECONDS = 24 * 3600
+_DEAD_SECONDS = 600
 _REMEMBERED_BYTES = 2**25
 
 
@@ -53,11 +54,15 @@ class Look(NamedTuple):
 
 
 class _Memory:
-    """Looks of one process, the last used ones, and a lock for each file being looked at."""
+    """Looks of one process, and a lock for each file being looked at.
+
+    Of files not used for long, the first bytes are forgotten; stamps are small and stay.
+    """
 
     def __init__(self) -> None:
         self.process = os.getpid()
         self._looks: OrderedDict[str, Look] = OrderedDict()
+        self._without_head: dict[str, Look] = {}
         self._bytes = 0
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
@@ -66,7 +71,8 @@ class _Memory:
         with self._lock:
             if url in self._looks:
                 self._looks.move_to_end(url)
-            return self._looks.get(url)
+                return self._looks[url]
+            return self._without_head.get(url)
 
     def put(self, url: str, look: Look) -> None:
         with self._lock:
@@ -74,7 +80,10 @@ class _Memory:
             self._looks[url] = look
             self._bytes += len(look.head)
             while self._bytes > _REMEMBERED_BYTES:
-                self._drop(next(iter(self._looks)))
+                oldest = next(iter(self._looks))
+                stamp_only = self._looks[oldest]._replace(head=b"")
+                self._drop(oldest)
+                self._without_head[oldest] = stamp_only
 
     def drop(self, url: str) -> None:
         with self._lock:
@@ -88,6 +97,7 @@ class _Memory:
             return self._busy.setdefault(url, threading.Lock())
 
     def _drop(self, url: str) -> None:
+        self._without_head.pop(url, None)
         look = self._looks.pop(url, None)
         self._bytes -= 0 if look is None else len(look.head)
 
@@ -141,7 +151,8 @@ def _ask(address: Address, n_bytes: int, before: Look | None) -> Look:
         part = get_part(address, 0, n_bytes)
     except DownloadError as error:
         if error.status is None and before is not None and before.is_enough(n_bytes, any_age=True):
-            return before
+            # Not asked again for each block that is read.
+            return before._replace(time=time.time() - _TRUSTED_SECONDS + _DEAD_SECONDS)
         raise
     look = Look(RemoteStamp(part.size, part.tag), part.body, time.time())
     facts = {"size": part.size, "tag": part.tag, "time": look.time}
@@ -157,8 +168,11 @@ def _kept_look(address: Address) -> Look | None:
     if not kept:
         return None
     facts, _, head = kept.partition(b"\n")
-    told = json.loads(facts)
-    return Look(RemoteStamp(told["size"], told["tag"]), head, told["time"])
+    try:
+        told = json.loads(facts)
+        return Look(RemoteStamp(int(told["size"]), str(told["tag"])), head, float(told["time"]))
+    except (ValueError, KeyError, TypeError):  # written by another version
+        return None
 
 
 def _look_key(address: Address) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from geofeat._threads import run_slabs
+from geofeat.kernels._pixel_statistics import medians, standard_deviations
 from geofeat.rasters._candidates import NODATA, OK, Candidates
 from geofeat.rasters._neighbourhoods import AroundPoints, Neighbourhood, neighbourhoods
 from geofeat.rasters._reading import (
@@ -18,6 +20,8 @@ from geofeat.rasters._reading import (
 from geofeat.rasters._sink import UNREAD, PixelSink
 from geofeat.rasters._sources import Source
 from geofeat.rasters._weighted_reading import PixelGroups, read_weighted
+
+_VALUES_PER_SLAB = 2**18
 
 
 class NeighbourhoodReader:
@@ -39,6 +43,11 @@ class NeighbourhoodReader:
         What is taken around a point.
     progress : bool or None
         As in `EmbeddingRasterSampler`.
+
+    Attributes
+    ----------
+    absent : list of str
+        Files named by the source that would hold pixels around points, and that are not there.
     """
 
     def __init__(
@@ -55,6 +64,7 @@ class NeighbourhoodReader:
         self._bands, self._missing, self._around = bands, missing, around
         self._progress = progress
         self._beyond: dict[str, int] = {}
+        self.absent: list[str] = []
 
     def fill(self, out: np.ndarray) -> Outcome:
         """Fill rows of ``out``, float32 of shape (n_points, bands).
@@ -67,7 +77,8 @@ class NeighbourhoodReader:
         status = np.full(found.point.size, UNREAD, dtype=np.uint8)
         if self._source.overlap == "mean":
             everyone = np.arange(found.point.size)
-            values, status = self._reduce(everyone)
+            values = np.empty((everyone.size, self._bands.size), dtype=np.float32)
+            status = self._reduce(everyone, values, everyone)
             valid = status == OK
             points, means = mean_of_points(found.point[valid], values[valid])
             out[points] = means
@@ -77,28 +88,32 @@ class NeighbourhoodReader:
             needed = np.flatnonzero(best < ends)
             while needed.size:
                 which = best[needed]
-                out[needed], status[which] = self._reduce(which)
+                status[which] = self._reduce(which, out, needed)
                 failed = needed[status[which] != OK]
                 best[failed] += 1
                 needed = failed[best[failed] < ends[failed]]
         return settle(found, best, status, out, list(self._beyond.items()))
 
-    def _reduce(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values, float32 of shape (k, bands), and what became of the candidates ``which``."""
-        values = np.full((which.size, self._bands.size), np.nan, dtype=np.float32)
+    def _reduce(self, which: np.ndarray, out: np.ndarray, into: np.ndarray) -> np.ndarray:
+        """Write the values of the candidates ``which`` to rows ``into``; tell what became of each.
+
+        Candidates without a value get NaN.
+        """
         status = np.full(which.size, NODATA, dtype=np.uint8)
         reduce = self._collect if self._around.collects else self._sum
         parts = neighbourhoods(
             self._source, self._found, which, self._places, self._around, self._bands
         )
         for part, pixels in parts:
+            self.absent.extend(pixels.absent)
             rows, share, at_point = reduce(pixels)
             valid = (share > 0) & (share >= self._around.min_valid * (1 - 1e-12))
             if self._around.strict:
                 valid &= at_point == OK
-            values[part[valid]] = rows[valid]
+            rows[~valid] = np.nan
+            out[into[part]] = rows
             status[part] = np.where(valid, OK, np.where(at_point == OK, NODATA, at_point))
-        return values, status
+        return status
 
     def _sum(self, pixels: AroundPoints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weighted means, the valid share of the weights, and the status of the points' pixels."""
@@ -116,25 +131,32 @@ class NeighbourhoodReader:
         )
         self._note(moments.beyond_limit)
         with np.errstate(invalid="ignore"):
-            mean = (moments.total / moments.weight).astype(np.float32)
+            mean = np.divide(moments.total, moments.weight, out=moments.total).astype(np.float32)
         share = moments.weight.max(axis=1) / pixels.weight.sum(axis=1)
         return mean, share, _at_points(pixels, moments.status)
 
     def _collect(self, pixels: AroundPoints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Statistics of all values; else as `_sum`."""
         candidates = pixels.candidates()
-        shape = (*pixels.file.shape, self._bands.size)
-        values = np.full((pixels.file.size, self._bands.size), np.nan, dtype=np.float32)
+        n_points, n_around = pixels.file.shape
+        n_bands = self._bands.size
+        values = np.full((n_points * n_around, n_bands), np.nan, dtype=np.float32)
         sink = PixelSink(values, candidates.point.size, self._missing)
         everyone = np.arange(candidates.point.size)
         with self._source.reader(candidates, self._bands) as reader:
             read_windows(reader, everyone, everyone, candidates, sink, self._progress)
         self._note(getattr(reader, "beyond_limit", []))
-        around = values.reshape(shape)
-        count = np.isfinite(around).sum(axis=1)
+        around = values.reshape(n_points, n_around, n_bands)
+        rows = np.empty((n_points, n_bands), dtype=np.float32)
+        count = np.empty((n_points, n_bands), dtype=np.int64)
         statistic = _STATISTICS[self._around.statistic]
+        run_slabs(
+            lambda start, stop: statistic(around[start:stop], rows[start:stop], count[start:stop]),
+            n_points,
+            max(1, _VALUES_PER_SLAB // (n_around * n_bands)),
+        )
         share = count.max(axis=1) / (pixels.weight > 0).sum(axis=1)
-        return statistic(around, count), share, _at_points(pixels, sink.status)
+        return rows, share, _at_points(pixels, sink.status)
 
     def _note(self, beyond_limit: list[tuple[str, int]]) -> None:
         for path, count in beyond_limit:
@@ -149,30 +171,7 @@ def _at_points(pixels: AroundPoints, status: np.ndarray) -> np.ndarray:
     return at_point
 
 
-def _median(values: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Median along axis 1 of the ``count`` values that are no NaN."""
-    ordered = np.sort(values, axis=1)  # NaN goes last
-    low, high = np.maximum(count - 1, 0) // 2, count // 2
-    last = values.shape[1] - 1
-    middle = (
-        np.take_along_axis(ordered, np.minimum(rank, last)[:, None], axis=1)[:, 0]
-        for rank in (low, high)
-    )
-    total = sum(part.astype(np.float64) for part in middle)
-    return np.where(count > 0, total / 2, np.nan).astype(np.float32)
-
-
-def _standard_deviation(values: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Root of the mean squared difference from the mean, along axis 1."""
-    exact = values.astype(np.float64)
-    known = np.isfinite(exact)
-    with np.errstate(invalid="ignore"):
-        mean = np.where(known, exact, 0.0).sum(axis=1) / count
-        squares = np.where(known, exact - mean[:, None], 0.0) ** 2
-        return np.sqrt(squares.sum(axis=1) / count).astype(np.float32)
-
-
-_STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "median": _median,
-    "std": _standard_deviation,
+_STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], None]] = {
+    "median": medians,
+    "std": standard_deviations,
 }

@@ -20,7 +20,12 @@ from geofeat.rasters._sources import Source
 
 # Pixels located at once, of all points together; and those of one point at most.
 _PIXELS_AT_ONCE = 2**22
-_VALUE_BYTES = 2**28
+# What may be held of them at once: all values, or one float64 sum and one weight a band.
+_VALUE_BYTES = 2**27
+# Positions are not exact to the last digit: how near, in pixels, counts as the very place, and
+# how near, as a share of a radius, as the radius itself.
+_SAME_PLACE = 1e-6
+_SAME_RADIUS = 1e-7
 
 
 class Neighbourhood(NamedTuple):
@@ -90,7 +95,7 @@ class AroundPoints(NamedTuple):
 
     ``file`` is a position in ``files``, -1 where no pixel may be used; ``row`` and ``col`` the
     pixel; ``weight`` what it counts, 0 for pixels beyond a radius. ``anchor`` tells, in shape
-    (n,), which of the p pixels holds the point.
+    (n,), which of the p pixels holds the point. ``absent`` are files that should hold pixels.
     """
 
     file: np.ndarray
@@ -99,6 +104,7 @@ class AroundPoints(NamedTuple):
     weight: np.ndarray
     anchor: np.ndarray
     files: list[Any]
+    absent: list[str]
 
     @property
     def used(self) -> np.ndarray:
@@ -135,16 +141,36 @@ def neighbourhoods(
     """
     if not which.size:
         return
-    n_pixels = _pixels_of_one(source, found, which, places[1], around)
-    at_once = _PIXELS_AT_ONCE
-    if around.collects:
-        at_once = min(at_once, _VALUE_BYTES // (4 * bands.size))
+    n_cols, n_rows = _extents(source, found, which, places[1], around)
+    largest = int((n_cols * n_rows).max())
+    if largest > _PIXELS_AT_ONCE:
+        raise LimitError(
+            f"{largest} pixels around a point are asked for, the bound is {_PIXELS_AT_ONCE}: "
+            "choose a smaller window= or radius="
+        )
     with source.reader(found, bands) as reader:
         order = np.argsort(reader.block[which], kind="stable")
-    step = max(1, at_once // n_pixels)
-    for first in range(0, which.size, step):
-        part = order[first : first + step]
+    for part in _parts(order, n_cols, n_rows, bands.size, around.collects):
         yield part, pixels_around(source, found, which[part], places, around)
+
+
+def _parts(
+    order: np.ndarray, n_cols: np.ndarray, n_rows: np.ndarray, n_bands: int, collects: bool
+) -> Iterator[np.ndarray]:
+    """Cut ``order`` so that the largest box of pixels, for each of a part, stays in bounds."""
+    at_once, points_at_once = _PIXELS_AT_ONCE, order.size
+    if collects:
+        at_once = min(at_once, _VALUE_BYTES // (4 * n_bands))
+    else:
+        points_at_once = _VALUE_BYTES // (16 * n_bands)
+    first = 0
+    while first < order.size:
+        some = order[first : first + points_at_once]
+        box = np.maximum.accumulate(n_cols[some]) * np.maximum.accumulate(n_rows[some])
+        pixels = box * np.arange(1, some.size + 1)
+        part = some[: max(1, int(np.searchsorted(pixels, at_once, side="right")))]
+        yield part
+        first += part.size
 
 
 def pixels_around(
@@ -177,42 +203,37 @@ def pixels_around(
     file, files = found.file[which], list(found.files)
     grids = [_grid_of(record, source) for record in files]
     col, row, weight = _offsets(found, which, lon, lat, grids, around)
-    anchor = np.argmax((col == found.col[which, None]) & (row == found.row[which, None]), axis=1)
+    own = (col == found.col[which, None]) & (row == found.row[which, None])
     chosen = np.repeat(file[:, None], col.shape[1], axis=1)
     if getattr(source, "uses_overhang", True):
         size = np.array([(grid.height, grid.width) for grid in grids])[file]
         asked = (row < 0) | (row >= size[:, :1]) | (col < 0) | (col >= size[:, 1:])
     else:
         whole = _own_throughout(source, files, grids, file, (col, row), year)
-        asked = np.broadcast_to(~whole[:, None], col.shape)
+        # The point's pixel was found for the point itself, wherever its centre lies.
+        asked = ~(whole[:, None] | own)
+    asked &= weight > 0
+    absent: list[str] = []
     if asked.any():
-        _cross_edges(source, files, grids, year, asked, chosen, row, col)
-    return AroundPoints(chosen, row, col, weight, anchor, files)
+        absent = _cross_edges(source, files, grids, year, asked, chosen, row, col)
+    return AroundPoints(chosen, row, col, weight, np.argmax(own, axis=1), files, absent)
 
 
-def _pixels_of_one(
+def _extents(
     source: Source,
     found: Candidates,
     which: np.ndarray,
     lat: np.ndarray,
     around: Neighbourhood,
-) -> int:
-    """How many pixels are taken around a point, at most."""
-    count = 4
-    if around.window is not None:
-        count = around.window**2
-    elif around.radius is not None:
-        grids = [_grid_of(record, source) for record in found.files]
-        file = found.file[which]
-        linear = _metres_of_steps(grids, file, lat[found.point[which]])
-        half_col, half_row = _half_sizes(around.radius, linear)
-        count = (2 * half_col + 1) * (2 * half_row + 1)
-    if count > _PIXELS_AT_ONCE:
-        raise LimitError(
-            f"{count} pixels around a point are asked for, the bound is {_PIXELS_AT_ONCE}: choose "
-            "a smaller window= or radius=, or sample polygons with zonal="
-        )
-    return count
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows of the box of pixels around each of the candidates ``which``."""
+    if around.radius is None:
+        side = np.full(which.size, around.window or 2)
+        return side, side
+    grids = [_grid_of(record, source) for record in found.files]
+    file = found.file[which]
+    half_cols, half_rows = _half_sizes(around.radius, grids, file, lat[found.point[which]])
+    return 2 * half_cols + 1, 2 * half_rows + 1
 
 
 def _grid_of(file: Any, source: Source) -> PixelGrid:
@@ -243,41 +264,71 @@ def _offsets(
     a = np.clip(a, found.col[which], found.col[which] + 1)
     b = np.clip(b, found.row[which], found.row[which] + 1)
     if around.bilinear:
-        left, top = np.floor(a - 0.5).astype(np.int64), np.floor(b - 0.5).astype(np.int64)
-        right, low = a - 0.5 - left, b - 0.5 - top
+        (left, right), (top, low) = _between_centres(a), _between_centres(b)
         col = left[:, None] + np.array([0, 1, 0, 1])
         row = top[:, None] + np.array([0, 0, 1, 1])
         weight = np.stack(
             [(1 - right) * (1 - low), right * (1 - low), (1 - right) * low, right * low], axis=1
         )
         return col, row, weight
-    return _within_radius(float(around.radius or 0), (a, b), _metres_of_steps(grids, file, lat))
+    linear = _metres_of_steps(grids, file, lat)
+    radius = float(around.radius or 0)
+    half_sizes = _half_sizes(radius, grids, file, lat)
+    own = found.col[which], found.row[which]
+    col, row, weight = _within_radius(radius, (a, b), own, linear, half_sizes)
+    # Around a pole, every column once.
+    along, turn = col + 0.5 - a[:, None], _half_turn(grids)[file, None]
+    return col, row, weight * ((along >= -turn) & (along < turn))
+
+
+def _between_centres(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel whose centre comes before a position, and how far the position is from it."""
+    from_centre = position - 0.5
+    nearest = np.rint(from_centre)
+    from_centre = np.where(np.abs(from_centre - nearest) < _SAME_PLACE, nearest, from_centre)
+    before = np.floor(from_centre).astype(np.int64)
+    return before, from_centre - before
 
 
 def _within_radius(
-    radius: float, position: tuple[np.ndarray, np.ndarray], linear: np.ndarray
+    radius: float,
+    position: tuple[np.ndarray, np.ndarray],
+    own: tuple[np.ndarray, np.ndarray],
+    linear: np.ndarray,
+    half_sizes: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels in a box around each point, weight 1 where the centre is within the radius.
 
-    The pixel of the point itself counts at any radius.
+    The pixel of the point itself, ``own``, counts at any radius.
     """
     a, b = position
-    half_col, half_row = _half_sizes(radius, linear)
-    across, down = np.arange(-half_col, half_col + 1), np.arange(-half_row, half_row + 1)
+    across, down = (np.arange(-most.max(), most.max() + 1) for most in half_sizes)
     down, across = (axis.ravel() for axis in np.meshgrid(down, across, indexing="ij"))
-    own_col, own_row = np.floor(a).astype(np.int64), np.floor(b).astype(np.int64)
-    col, row = own_col[:, None] + across, own_row[:, None] + down
+    col, row = own[0][:, None] + across, own[1][:, None] + down
     shift = np.stack([col + 0.5 - a[:, None], row + 0.5 - b[:, None]], axis=-1)
     east, north = np.moveaxis(np.einsum("nij,npj->npi", linear, shift), -1, 0)
-    inside = (east**2 + north**2 <= radius**2) | ((across == 0) & (down == 0))
-    return col, row, inside.astype(np.float64)
+    near = east**2 + north**2 <= (radius * (1 + _SAME_RADIUS)) ** 2
+    return col, row, (near | ((across == 0) & (down == 0))).astype(np.float64)
 
 
-def _half_sizes(radius: float, linear: np.ndarray) -> tuple[int, int]:
-    """Columns and rows by which a pixel within the radius is away from any of the points."""
-    inverse = np.linalg.inv(linear)
-    across, down = (np.hypot(*inverse[:, i].T).max(initial=0.0) for i in (0, 1))
-    return int(np.ceil(radius * across)), int(np.ceil(radius * down))
+def _half_sizes(
+    radius: float, grids: list[PixelGrid], file: np.ndarray, lat: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows by which a pixel within the radius may be away from each point's."""
+    inverse = np.linalg.inv(_metres_of_steps(grids, file, lat))
+    cols = np.minimum(radius * np.hypot(*inverse[:, 0].T), _half_turn(grids)[file])
+    rows = radius * np.hypot(*inverse[:, 1].T)
+    return np.ceil(cols).astype(np.int64), np.ceil(rows).astype(np.int64)
+
+
+def _half_turn(grids: list[PixelGrid]) -> np.ndarray:
+    """Columns of half a turn around the globe: there are no more to either side of a point."""
+    return np.array(
+        [
+            np.inf if metres_per_unit(grid.crs) else 180.0 / np.hypot(*grid.transform[0:4:3])
+            for grid in grids
+        ]
+    )
 
 
 def _metres_of_steps(grids: list[PixelGrid], file: np.ndarray, lat: np.ndarray) -> np.ndarray:
@@ -288,7 +339,8 @@ def _metres_of_steps(grids: list[PixelGrid], file: np.ndarray, lat: np.ndarray) 
     steps = np.array([[grid.transform[:2], grid.transform[3:5]] for grid in grids])[file]
     unit = np.array([metres_per_unit(grid.crs) or np.nan for grid in grids])[file]
     degree = np.radians(1.0) * EARTH_RADIUS_KM * 1e3
-    east = np.where(np.isnan(unit), degree * np.cos(np.radians(lat)), unit)
+    shortened = np.maximum(np.cos(np.radians(lat)), 1e-6)  # 0 at a pole, where no column ends
+    east = np.where(np.isnan(unit), degree * shortened, unit)
     north = np.where(np.isnan(unit), degree, unit)
     metres: np.ndarray = steps * np.stack([east, north], axis=1)[:, :, None]
     return metres
@@ -337,8 +389,11 @@ def _cross_edges(
     chosen: np.ndarray,
     row: np.ndarray,
     col: np.ndarray,
-) -> None:
-    """Ask the source which pixel lies at each that is ``asked`` for; write what serves it."""
+) -> list[str]:
+    """Ask the source which pixel lies at each that is ``asked`` for; write what serves it.
+
+    Returns files that should be there to serve some, and are not.
+    """
     own = chosen[asked]
     lon, lat = _centres(grids, own, col[asked], row[asked])
     other = source.locate(lon, lat, np.broadcast_to(year[:, None], asked.shape)[asked])
@@ -351,7 +406,10 @@ def _cross_edges(
     position = np.array([known[record.path] for record in other.files], dtype=np.int64)[other.file]
     crs = np.array([grid.crs for grid in grids], dtype=object)
     foreign = position != own[other.point]
-    usable = np.flatnonzero(crs[position] == crs[own[other.point]])
+    usable = np.flatnonzero(
+        (crs[position] == crs[own[other.point]])
+        & _inside(lon[other.point], lat[other.point], position, grids)
+    )
     # The anchor's own file first, then those of its zone in the source's order.
     order = usable[np.lexsort((usable, foreign[usable], other.point[usable]))]
     pixel, first = np.unique(other.point[order], return_index=True)
@@ -360,6 +418,18 @@ def _cross_edges(
         found = np.full(own.size, -1)
         found[pixel] = values[best]
         target[asked] = found
+    return other.absent
+
+
+def _inside(
+    lon: np.ndarray, lat: np.ndarray, file: np.ndarray, grids: list[PixelGrid]
+) -> np.ndarray:
+    """Whether a raster holds each place by itself, not by the tolerance of its source."""
+    col, row = pixel_positions(lon, lat, file, grids)
+    size = np.array([(grid.width, grid.height) for grid in grids]).reshape(-1, 2)[file]
+    least, most = -_SAME_PLACE, size + _SAME_PLACE
+    inside: np.ndarray = (col >= least) & (col <= most[:, 0]) & (row >= least) & (row <= most[:, 1])
+    return inside
 
 
 def _centres(

@@ -1,10 +1,13 @@
-"""NumPy files mapped into memory after their header has been checked."""
+"""NumPy files mapped into memory, or read by ranges, after their header has been checked."""
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -12,6 +15,7 @@ import numpy as np
 
 from geofeat.exceptions import CorruptFileError, LimitError, SourceError, UnsafeFileError
 from geofeat.rasters._header import file_stamp
+from geofeat.rasters._remote import is_remote, remote_head
 
 MAX_BYTES = 2**31
 _MAX_HEADER_BYTES = 10_000
@@ -29,7 +33,7 @@ _FIELDS = re.compile(
 class NpyHeader(NamedTuple):
     """What a .npy file holds and where its numbers start.
 
-    ``stamp`` is size in bytes and time of the last change in nanoseconds.
+    ``stamp`` is what `geofeat.rasters._header.file_stamp` tells.
     """
 
     path: str
@@ -37,6 +41,12 @@ class NpyHeader(NamedTuple):
     dtype: np.dtype
     offset: int
     stamp: tuple[int, int]
+
+    @property
+    def pixel_shape(self) -> tuple[int, int]:
+        """Number of pixels, the first two axes, and of the numbers of each."""
+        height, width, *rest = self.shape
+        return height * width, rest[0] if rest else 1
 
 
 def read_npy_header(path: str, dtype: np.dtype, n_dims: tuple[int, ...]) -> NpyHeader:
@@ -51,8 +61,7 @@ def read_npy_header(path: str, dtype: np.dtype, n_dims: tuple[int, ...]) -> NpyH
     LimitError
         The array is larger than 2 GiB.
     """
-    with Path(path).open("rb") as file:
-        stamp = _stamp(file)
+    with _opened(path) as (file, stamp):
         try:
             found, fortran, shape = _read_fields(file)
         except (ValueError, TypeError) as error:
@@ -75,6 +84,16 @@ def read_npy_header(path: str, dtype: np.dtype, n_dims: tuple[int, ...]) -> NpyH
             path, f"is {stamp[0]} bytes long, its header announces {offset + n_bytes}: truncated?"
         )
     return NpyHeader(path, shape, dtype, offset, stamp)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[BinaryIO, tuple[int, int]]]:
+    """Give the file, or the first bytes of a remote one, and its stamp."""
+    if is_remote(path):
+        yield io.BytesIO(remote_head(path, _MAX_HEADER_BYTES + 12)), file_stamp(path)
+        return
+    with Path(path).open("rb") as file:
+        yield file, _stamp(file)
 
 
 def map_npy(header: NpyHeader) -> np.memmap:
@@ -107,10 +126,10 @@ def map_npy(header: NpyHeader) -> np.memmap:
 def check_unchanged(header: NpyHeader) -> None:
     """Raise a `SourceError` when a file has been written, replaced or removed in the meantime."""
     try:
-        unchanged = file_stamp(header.path) == header.stamp
+        stamp = file_stamp(header.path)
     except FileNotFoundError as error:
         raise _changed(header.path) from error
-    if not unchanged:
+    if stamp != header.stamp:
         raise _changed(header.path)
 
 

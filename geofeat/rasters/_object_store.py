@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import timedelta
 from email.utils import format_datetime
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from geofeat.rasters import _transport
 from geofeat.rasters._addresses import Address, amazon_region
 from geofeat.rasters._transport import AttemptError, Part
 
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._+=~/-]+")
-_WEB_PAGES = ("text/html", "application/xhtml+xml")
 # A process made by fork has none of the threads that obstore started in its parent.
 _started_in: list[int] = []
 
@@ -58,23 +59,21 @@ def public_part(address: Address, start: int, stop: int) -> Part | None:
 
 def signed_part(address: Address, start: int, stop: int) -> Part:
     """Ask for bytes of an object in a bucket once, with the credentials of the environment."""
-    from obstore.exceptions import (
-        BaseError,
-        NotFoundError,
-        PermissionDeniedError,
-        UnauthenticatedError,
-    )
+    from obstore import exceptions
 
-    status = {NotFoundError: 404, PermissionDeniedError: 403, UnauthenticatedError: 401}
     try:
         part = _part(_bucket(address.bucket), address.key, start, stop)
-    except BaseError as error:
+    except (exceptions.NotFoundError, FileNotFoundError) as error:
+        raise AttemptError("the bucket has no such object", 404) from error
+    except exceptions.BaseError as error:
         reason = str(error).partition("\n")[0][:200]
-        code = next((code for kind, code in status.items() if isinstance(error, kind)), None)
+        refused = isinstance(
+            error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
+        )
         raise AttemptError(
             f"the bucket cannot be read with the credentials of the environment ({reason})",
-            code,
-            again=code is None,
+            403 if refused else None,
+            again=not refused,
         ) from error
     if part is None:
         raise AttemptError("the bucket sends other bytes than those asked for", again=True)
@@ -109,7 +108,12 @@ def _part(store: Any, key: str, start: int, stop: int) -> Part | None:
     meta = result.meta
     kind = str(result.attributes.get("Content-Type", "")).partition(";")[0].strip().lower()
     body = bytes(result.bytes())
-    if kind in _WEB_PAGES or len(body) != min(stop, meta["size"]) - start:
+    coding = str(result.attributes.get("Content-Encoding", "identity")).lower()
+    if (
+        kind in _transport.WEB_PAGES
+        or coding != "identity"
+        or len(body) != min(stop, meta["size"]) - start
+    ):
         return None
     tag = meta["e_tag"] or ""
     if not tag or tag.startswith("W/"):
@@ -150,8 +154,8 @@ _NO_RETRIES = {"max_retries": 0}
 def _client(base: str) -> dict[str, Any]:
     return {
         "allow_http": base.startswith("http:"),
-        "connect_timeout": "10s",
-        "read_timeout": "30s",
-        "timeout": "10min",
+        "connect_timeout": timedelta(seconds=_transport.CONNECT_SECONDS),
+        "read_timeout": timedelta(seconds=_transport.SILENT_SECONDS),
+        "timeout": timedelta(minutes=10),
         "user_agent": "geofeat",
     }

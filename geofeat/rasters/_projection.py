@@ -98,10 +98,13 @@ def x_range(grid: PixelGrid) -> tuple[float, float]:
 
 
 def _same_turn(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Longitude moved by whole turns to the middle of a grid that counts, say, 0 to 360."""
-    middle = edges.mean(axis=1)
-    turns = np.ceil((middle - x) / 360.0 - 0.5)
-    return np.where(turns == 0, x, x + 360.0 * turns)
+    """Longitude moved by whole turns to the middle of a grid that counts, say, 0 to 360.
+
+    What lies within the grid stays: one that is padded to more than a turn begins where it begins.
+    """
+    west, east = edges.T
+    turns = np.ceil(((west + east) / 2 - x) / 360.0 - 0.5)
+    return np.where((turns == 0) | ((west <= x) & (x < east)), x, x + 360.0 * turns)
 
 
 def containing_pixels(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from geofeat.exceptions import CorruptFileError, LimitError, SourceError
+from geofeat.rasters._addresses import shown
 from geofeat.rasters._area_fetcher import AreaFetcher, Place
 from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates
 from geofeat.rasters._candidates import Candidates
@@ -44,6 +45,13 @@ class RasterReader(WindowedCandidates):
         Largest block that may be decoded.
     nodata : float or "zeros", default=None
         What stands for nothing instead of the files' own nodata; "zeros": a vector of zeros.
+    limit : float
+        Pixels with a larger magnitude in any band are missing; infinity switches the test off.
+
+    Attributes
+    ----------
+    beyond_limit : list of (str, int)
+        Files with values beyond the limit, and in how many pixels.
     """
 
     def __init__(
@@ -53,7 +61,10 @@ class RasterReader(WindowedCandidates):
         rule: str,
         max_block_bytes: int,
         nodata: float | str | None = None,
+        limit: float = np.inf,
     ):
+        self._limit = limit
+        self.beyond_limit: list[tuple[str, int]] = []
         self._asked = bands
         bands = stored_bands(rule, bands)
         self._nodata = nodata
@@ -104,8 +115,31 @@ class RasterReader(WindowedCandidates):
                     total += sum(int(size or 0) for size in sizes)
         return total
 
+    def byte_tables(self) -> np.ndarray | None:
+        """Values of the stored bytes, float32 of shape (bands, 256), if alike in all files.
+
+        None as well where numbers are wider than bytes, or more than a byte tells what is missing.
+        """
+        decoders = [self._decoder(file) for file in range(len(self._headers))]
+        if any(header.masked for header in self._headers) or not decoders:
+            return None
+        first = decoders[0].tables
+        for table, zeros in ((decoder.tables, decoder.zeros) for decoder in decoders):
+            if first is None or table is None or zeros:
+                return None
+            if not np.array_equal(first, table, equal_nan=True):
+                return None
+        return first
+
     def read(self, window: BlockWindow, sink: PixelSink) -> None:
         """Decode a window's blocks and hand the pixels of its candidates over."""
+        try:
+            self._read(window, sink)
+        except BaseException as error:
+            self._fetcher.stop(error)
+            raise
+
+    def _read(self, window: BlockWindow, sink: PixelSink) -> None:
         header = self._headers[window.file]
         decoder = self._decoder(window.file)
         which = window.which
@@ -198,13 +232,27 @@ class RasterReader(WindowedCandidates):
         decoder: BandDecoder,
         hidden: np.ndarray | None,
     ) -> None:
-        if decoder.tables is not None and hidden is None and not decoder.zeros:
+        plain = hidden is None and not decoder.zeros and np.isinf(self._limit)
+        if decoder.tables is not None and plain:
             sink.put_bytes(which, raw.view(np.uint8), decoder.tables)
             return
         values = decoder.decode(raw)
         if hidden is not None:
             values[:, hidden] = np.nan
+        if not np.isinf(self._limit):
+            self._hide_beyond_limit(which, values)
         sink.put_values(which, values)
+
+    def _hide_beyond_limit(self, which: np.ndarray, values: np.ndarray) -> None:
+        """Make pixels missing whose magnitude in any band is too large, and note how many."""
+        beyond = ((np.abs(values) > self._limit) & np.isfinite(values)).any(axis=0)
+        if beyond.any():
+            values[:, beyond] = np.nan
+            hit = which[beyond]
+            pixels = {*zip(self._row[hit].tolist(), self._col[hit].tolist(), strict=True)}
+            file = self._headers[int(self._file[hit[0]])]
+            with self._lock:
+                self.beyond_limit.append((file.path, len(pixels)))
 
     def _decoder(self, file: int) -> BandDecoder:
         if file not in self._decoders:
@@ -312,9 +360,9 @@ def _layout(header: RasterHeader, n_bands: int, max_block_bytes: int) -> BlockLa
     block_bytes = height * width * pixel_bytes
     if block_bytes > max_block_bytes:
         raise LimitError(
-            f"{header.path}: a block of {height} x {width} pixels decodes to {block_bytes} bytes, "
-            f"the bound is {max_block_bytes}. Raise it with max_block_bytes={block_bytes}, or "
-            "rewrite the file with smaller tiles."
+            f"{shown(header.path)}: a block of {height} x {width} pixels decodes to {block_bytes} "
+            f"bytes, the bound is {max_block_bytes}. Raise it with max_block_bytes={block_bytes}, "
+            "or rewrite the file with smaller tiles."
         )
     set_bytes = block_bytes * (n_bands if header.planar else 1)
     return BlockLayout(header.grid.height, header.grid.width, height, width, set_bytes)

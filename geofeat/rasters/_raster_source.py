@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from geofeat._columns import describe_rows
+from geofeat.rasters._area_serving import ServingFile, files_serving
 from geofeat.rasters._areas import Areas
 from geofeat.rasters._areas_in_files import areas_in_layers
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
 from geofeat.rasters._decoding import check_rule, decoded_names
+from geofeat.rasters._projection import PixelGrid
 from geofeat.rasters._raster_files import RasterFiles, raster_paths
 from geofeat.rasters._raster_reader import RasterReader
 from geofeat.rasters._source_state import ImmutableSource
@@ -53,6 +55,9 @@ class RasterSource(ImmutableSource):
     edge_tolerance : float, default=0.0
         Points beyond a raster's edge by up to this many pixels take the outermost pixel, unless
         another raster contains them.
+    max_abs : float, default=None
+        Pixels with a larger magnitude in any of the bands read are missing, with a warning that
+        names the file; None switches the test off.
     max_block_bytes : int, default=2**28
         Largest block that may be decoded; a file with larger ones raises `LimitError`.
 
@@ -79,6 +84,7 @@ class RasterSource(ImmutableSource):
         nodata: float | str | None = None,
         overlap: str = "first",
         edge_tolerance: float = 0.0,
+        max_abs: float | None = None,
         max_block_bytes: int = 2**28,
     ):
         check_rule(decode, nodata)
@@ -86,12 +92,15 @@ class RasterSource(ImmutableSource):
             raise ValueError(f"overlap must be one of {OVERLAPS}, got {overlap!r}")
         if not edge_tolerance >= 0:
             raise ValueError(f"edge_tolerance must be 0 or more pixels, got {edge_tolerance}")
+        if max_abs is not None and not max_abs > 0:
+            raise ValueError(f"max_abs must be above 0, got {max_abs}")
         self.paths = paths
         self.year = year
         self.decode = decode
         self.nodata = nodata
         self.overlap = overlap
         self.edge_tolerance = edge_tolerance
+        self.max_abs = max_abs
         self.max_block_bytes = max_block_bytes
         self._found: RasterFiles | None = None
 
@@ -131,9 +140,18 @@ class RasterSource(ImmutableSource):
         )
         return files.layer, files.header, files.covered_at_all, rules
 
+    def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
+        """Files that serve all places inside a closed line alike; see `files_serving`."""
+        return files_serving(lon, lat, year, *self._search())
+
+    def whole_grid(self) -> PixelGrid | None:
+        """Grid of the only file, None where there are several."""
+        return self._files().only_grid()
+
     def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
         """Reader of the bands at the given positions."""
-        return RasterReader(found, bands, self.decode, self.max_block_bytes, self.nodata)
+        limit = np.inf if self.max_abs is None else float(self.max_abs)
+        return RasterReader(found, bands, self.decode, self.max_block_bytes, self.nodata, limit)
 
     def _files(self) -> RasterFiles:
         if self._found is None:

@@ -11,8 +11,8 @@ from geofeat.rasters import _block_cache
 from geofeat.rasters._addresses import Address, is_remote, join_url, resolve
 from geofeat.rasters._credentials import get_part
 from geofeat.rasters._file_download import fetch_file
-from geofeat.rasters._looks import HEAD_BYTES, RemoteStamp, forget, key_of, look_at, replaced
-from geofeat.rasters._transport import IN_FLIGHT, refuse_offline
+from geofeat.rasters._looks import RemoteStamp, forget, key_of, look_at, replaced
+from geofeat.rasters._transport import IN_FLIGHT, Halted, refuse_offline
 
 __all__ = [
     "RemoteStamp",
@@ -43,7 +43,7 @@ def remote_stamp(url: str) -> RemoteStamp:
     DownloadError
         The server cannot be reached, refuses, or sends something else.
     """
-    return look_at(resolve(url), HEAD_BYTES).stamp
+    return look_at(resolve(url), 0).stamp
 
 
 def remote_head(url: str, n_bytes: int) -> bytes:
@@ -51,7 +51,13 @@ def remote_head(url: str, n_bytes: int) -> bytes:
     return look_at(resolve(url), n_bytes).head
 
 
-def read_ranges(url: str, ranges: Sequence[tuple[int, int]], *, keep: bool = True) -> list[bytes]:
+def read_ranges(
+    url: str,
+    ranges: Sequence[tuple[int, int]],
+    *,
+    keep: bool = True,
+    halted: Halted | None = None,
+) -> list[bytes]:
     """Read byte ranges of a remote file, many at a time.
 
     Parameters
@@ -62,6 +68,8 @@ def read_ranges(url: str, ranges: Sequence[tuple[int, int]], *, keep: bool = Tru
         Offset and number of bytes of each; each missing one costs one request.
     keep : bool
         Whether to keep each range as an entry of the cache on disk.
+    halted : callable
+        Whether nobody waits for the bytes any more; asked before each new attempt.
 
     Returns
     -------
@@ -103,7 +111,7 @@ def read_ranges(url: str, ranges: Sequence[tuple[int, int]], *, keep: bool = Tru
             if (kept := _block_cache.read_entry(key)) is not None and len(kept) == pair[1]:
                 found[pair] = kept
         missing = [pair for pair in keys if pair not in found]
-        fetched = _fetch_all(address, look.stamp, missing)
+        fetched = _fetch_all(address, look.stamp, missing, halted)
         found.update(fetched)
         if keep:
             for pair, body in fetched.items():
@@ -114,7 +122,10 @@ def read_ranges(url: str, ranges: Sequence[tuple[int, int]], *, keep: bool = Tru
 
 
 def _fetch_all(
-    address: Address, stamp: RemoteStamp, missing: list[tuple[int, int]]
+    address: Address,
+    stamp: RemoteStamp,
+    missing: list[tuple[int, int]],
+    halted: Halted | None,
 ) -> dict[tuple[int, int], bytes]:
     """Fetch ranges on threads made for the call; the first error ends it."""
     if not missing:
@@ -122,8 +133,11 @@ def _fetch_all(
     refuse_offline(address)
     stop = threading.Event()
 
+    def over() -> bool:
+        return stop.is_set() or (halted is not None and halted())
+
     def fetch(pair: tuple[int, int]) -> bytes:
-        part = get_part(address, pair[0], sum(pair), bulk=True, halt=stop, expected=stamp)
+        part = get_part(address, pair[0], sum(pair), bulk=True, halted=over, expected=stamp)
         if (part.size, part.tag) != stamp:
             raise replaced(address)
         return part.body

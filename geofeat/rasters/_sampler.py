@@ -23,7 +23,7 @@ from geofeat.rasters._sampling import (
     tell_missing,
 )
 from geofeat.rasters._sources import Source, open_source
-from geofeat.rasters._years import asked_years, listed_years
+from geofeat.rasters._years import asked_years, listed_years, refuse_aligned_years
 from geofeat.rasters._zonal_reading import Zonal
 
 if TYPE_CHECKING:
@@ -39,9 +39,10 @@ class EmbeddingRasterSampler(LocationTransformer):
 
     Parameters
     ----------
-    source : AlphaEarthSource, TesseraSource, RasterSource, ArraySource, path or xarray.DataArray
+    source : a source of this package, path, or xarray.DataArray or Dataset
         Where the embeddings lie. A folder, file, index, pattern or list of files, or an array, gets
-        the source that fits it; see `geofeat.rasters`.
+        the source that fits it: `AlphaEarthSource`, `TesseraSource`, `RasterSource`, `ArraySource`,
+        `ZarrSource` or `EmbeddingTableSource`.
     year : int, date, list of those, str or array-like, default=None
         One year for all rows; a list for columns of several years, named ``A00_2022``, ...; the
         name of a column of X, or an array aligned with X, for a year of each row. A pandas Series
@@ -425,6 +426,18 @@ class EmbeddingRasterSampler(LocationTransformer):
             lon, lat = move_to(lon, lat, xp=np, device=None)
         lon, lat = (np.asarray(axis, dtype=np.float64) for axis in (lon, lat))
         return PointPlaces(lon, lat, asked)
+
+    def _seen_in_fit(self, X: Any) -> tuple[np.ndarray, ...]:
+        if self.zonal is None:
+            return super()._seen_in_fit(X)
+        import shapely
+
+        return tuple(shapely.bounds(read_polygons(X, type(self).__name__)).T)
+
+    def _features_dtype(self, X: Any) -> np.dtype[Any]:
+        refuse_aligned_years(self.year)
+        asked_years(self.year, X, self._read_places(X).n_rows, self._open().years, self.lag)
+        return np.dtype(np.float32)
 
     def _sample(self, X: Any) -> tuple[np.ndarray, list[Sampled]]:
         source = self._open()

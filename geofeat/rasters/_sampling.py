@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from geofeat._columns import describe_rows
+from geofeat._downloads import without_secrets
 from geofeat._warnings import warn_caller
 from geofeat.exceptions import CoverageWarning, SourceError
 from geofeat.rasters._candidates import (
@@ -94,12 +95,14 @@ def sample_layer(
 ) -> Sampled:
     """Fill rows of ``out``, float32 of shape (n, bands), with the pixels at or around points."""
     found, year = locate(source, lon, lat, year, fallback)
+    absent = found.absent
     if around is None:
         outcome = read_candidates(source, found, bands, missing, out, progress)
     else:
         places = lon, lat, year
         reader = NeighbourhoodReader(source, found, places, bands, missing, around, progress)
         outcome = reader.fill(out)
+        absent = [*absent, *reader.absent]
     chosen = outcome.chosen
     file, row, col = (np.full(lon.size, -1) for _ in range(3))
     has = chosen >= 0
@@ -119,7 +122,7 @@ def sample_layer(
         row,
         col,
         paths,
-        found.absent,
+        absent,
         outcome.beyond_limit,
         distance,
     )
@@ -314,4 +317,5 @@ def describe_missing(layers: list[Sampled]) -> str | None:
 
 
 def _listed(paths: list[str]) -> str:
-    return ", ".join(paths[:_NAMED_FILES]) + (", ..." if len(paths) > _NAMED_FILES else "")
+    shown = [without_secrets(p) if "://" in p else p for p in paths[:_NAMED_FILES]]
+    return ", ".join(shown) + (", ..." if len(paths) > _NAMED_FILES else "")

@@ -29,11 +29,14 @@ class ImmutableSource:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
+    def __dask_tokenize__(self) -> Any:  # arrays are hashed where they are, not pickled first
+        return type(self).__name__, self._parameters()
+
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self).__init__).parameters
         shown = []
         for position, (name, value) in enumerate(self._parameters().items()):
-            if position and value is defaults[name].default:
+            if value is defaults[name].default:
                 continue
             text = repr(value) if len(repr(value)) <= 80 else f"<{type(value).__name__}>"
             shown.append(text if position == 0 else f"{name}={text}")

@@ -128,7 +128,7 @@ def open_source(source: Any) -> Source:
 
 def _source_at(path: str) -> Source:
     from geofeat.rasters._alphaearth import AlphaEarthSource
-    from geofeat.rasters._alphaearth_index import INDEX_SUFFIXES
+    from geofeat.rasters._alphaearth_tables import index_suffix
     from geofeat.rasters._table_files import looks_like_table
     from geofeat.rasters._table_source import EmbeddingTableSource
     from geofeat.rasters._tessera import TesseraSource
@@ -140,7 +140,7 @@ def _source_at(path: str) -> Source:
         return ZarrSource(path)
     if looks_like_table(path):
         return EmbeddingTableSource(path)
-    if Path(path).suffix.lower() in INDEX_SUFFIXES:
+    if index_suffix(path):
         return AlphaEarthSource(path)
     if Path(path).is_dir() and looks_like_tessera(path):
         return TesseraSource(path)

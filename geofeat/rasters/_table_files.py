@@ -98,8 +98,10 @@ def open_parquet(path: str, file: TableFile | None = None) -> Any:
     if file is not None and file_stamp(path) != file.stamp:
         raise SourceError(path, "has changed since the source looked at it; make the source anew")
     try:
-        # A buffer keeps pyarrow from loading whole columns before it decodes them.
-        return pq.ParquetFile(path, metadata=file and file.metadata, buffer_size=2**20)
+        # Both keep pyarrow from loading a whole row group before it decodes the first row.
+        return pq.ParquetFile(
+            path, metadata=file and file.metadata, buffer_size=2**20, pre_buffer=False
+        )
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise CorruptFileError(path, f"cannot be opened as Parquet: {error}") from error
 

@@ -177,10 +177,12 @@ class EmbeddingTableSource(ImmutableSource):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (point, row) of the nearest place of each point's year, the latest row first."""
         pairs = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))]
+        any_year = year is None or self.years is None
         asked = np.full(points.size, NO_LAYER_YEAR) if year is None else year[points]
         for one in np.unique(asked).tolist():
+            if one == NO_LAYER_YEAR and not any_year:
+                continue
             members = points[asked == one]
-            any_year = year is None or self.years is None
             places = self._places_of(None if any_year else one)
             place, _ = places.nearest(lon[members], lat[members], float(self.max_distance or 0))
             served = np.flatnonzero(place >= 0)
@@ -198,7 +200,7 @@ class EmbeddingTableSource(ImmutableSource):
         which, row = self._footprints.covering(lon[points], lat[points])
         point = points[which]
         if year is not None and self.years is not None:
-            kept = rows.year[row] == year[point]
+            kept = (rows.year[row] == year[point]) & (year[point] != NO_LAYER_YEAR)
             point, row = point[kept], row[kept]
         metres = _metres(lon[point], lat[point], rows.lon[row], rows.lat[row])
         # Rows of one place have one centre; the latest comes first.

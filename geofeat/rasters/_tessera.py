@@ -1,9 +1,9 @@
-"""TesseraSource: TESSERA tiles as NumPy files, read through memory maps."""
+"""TesseraSource: TESSERA tiles as NumPy files, read through memory maps or by ranges."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from types import TracebackType
 
 import numpy as np
 
@@ -21,44 +21,47 @@ from geofeat.rasters._candidates import (
     reasons_before_search,
 )
 from geofeat.rasters._header import file_stamp, read_header
-from geofeat.rasters._npy_map import NpyHeader, check_unchanged, map_npy, read_npy_header
+from geofeat.rasters._npy_map import check_unchanged, read_npy_header
 from geofeat.rasters._projection import PixelGrid, containing_pixels, pixel_positions
 from geofeat.rasters._raster_reader import read_mask_band
+from geofeat.rasters._remote import is_remote
 from geofeat.rasters._sink import PixelSink
 from geofeat.rasters._source_state import ImmutableSource
 from geofeat.rasters._tessera_cells import cells_of_polygons
 from geofeat.rasters._tessera_folder import TesseraFolder
+from geofeat.rasters._tessera_pixels import (
+    RemotePixels,
+    TesseraTile,
+    TilePixels,
+    at_once,
+    plain_pixels,
+)
+from geofeat.rasters._tessera_site import GEOTESSERA, SOURCE_COOPERATIVE, TesseraSite
 
 N_BANDS = 128
-
-
-class TesseraTile(NamedTuple):
-    """One tile of one year: its files, checked, and its pixel grid."""
-
-    path: str
-    year: int
-    stored: NpyHeader
-    scales: NpyHeader
-    landmask: str | None
-    grid: PixelGrid
+_REMOTE_BLOCK_BYTES = 2**24
 
 
 class TesseraSource(ImmutableSource):
-    """TESSERA embeddings [1]_ on disk, for `EmbeddingRasterSampler`.
+    """TESSERA embeddings [1]_, for `EmbeddingRasterSampler`.
 
     A tile covers 0.1 by 0.1 degrees with 10 m pixels in its UTM zone: int8 numbers (height, width,
     128) and float32 scales (height, width) or (height, width, 128), whose product is the
-    embedding. Files are mapped, not loaded: a point costs the pages that hold its 132 bytes.
+    embedding. Files are mapped, not loaded: a point costs the pages that hold its 132 bytes. Of
+    remote files the ranges with these bytes travel, or, where many points lie in one tile, the
+    whole tile once.
 
     Parameters
     ----------
-    root : path-like
+    root : path-like, default=None
         Folder of the tiles: one that holds ``global_0.1_degree_representation`` or ``npy``, one of
         these, ``npy/<release>``, or any folder with ``<year>/grid_<lon>_<lat>/`` inside. Landmasks
-        and registries found beside them are used, none is needed.
+        and registries found beside them are used, none is needed. Or the address (https, s3, gs)
+        of such a folder, except the last kind, with a registry in its published place. None: the
+        public one of release v1, ``TesseraSource.geotessera``.
     release : str, default=None
         Which of several releases below ``root`` to read, or the name of the only one where its
-        folder does not tell. Features of different releases have
+        folder does not tell; an address of ``npy`` needs it. Features of different releases have
         nothing in common and never meet in one source.
     max_abs : float, default=None
         Pixels with a larger magnitude in any band are missing, with a warning that names the
@@ -66,13 +69,19 @@ class TesseraSource(ImmutableSource):
     edge_tolerance : float, default=0.0
         Points beyond a tile's last row or column by up to this many pixels take the outermost
         pixel. Tile sizes are rounded, so up to 0.5 pixels of a cell can lie beyond its raster.
+    allow_unverified : bool, default=False
+        Whether remote tiles may be fetched whole where the registry keeps no hashes. Without it
+        such tiles are read by ranges only.
 
     Attributes
     ----------
     band_names : tuple of str
         ``tessera_000`` to ``tessera_127``.
     years : tuple of int
-        Years with a folder.
+        Years with a folder, or in the registry of a remote tree.
+    geotessera, source_cooperative : str
+        Public addresses: the tree of release v1, and ``npy`` with several releases, which takes
+        ``release=``.
     found_release : str or None
         Release that is read: the name of the dataset's folder, v1 in the tree that is called
         ``global_0.1_degree_representation``, the only one listed by a manifest beside other
@@ -90,15 +99,18 @@ class TesseraSource(ImmutableSource):
     TesseraSource('tiles', max_abs=1000.0)
     """
 
+    geotessera = GEOTESSERA
+    source_cooperative = SOURCE_COOPERATIVE
     overlap = "first"
 
     def __init__(
         self,
-        root: str | os.PathLike[str],
+        root: str | os.PathLike[str] | None = None,
         *,
         release: str | None = None,
         max_abs: float | None = None,
         edge_tolerance: float = 0.0,
+        allow_unverified: bool = False,
     ):
         if max_abs is not None and not max_abs > 0:
             raise ValueError(f"max_abs must be above 0, got {max_abs}")
@@ -108,7 +120,8 @@ class TesseraSource(ImmutableSource):
         self.release = release
         self.max_abs = max_abs
         self.edge_tolerance = edge_tolerance
-        self._found: TesseraFolder | None = None
+        self.allow_unverified = allow_unverified
+        self._found: TesseraFolder | TesseraSite | None = None
         self._landmasks: dict[str, tuple[tuple[int, int], PixelGrid]] = {}
 
     @property
@@ -118,7 +131,7 @@ class TesseraSource(ImmutableSource):
 
     @property
     def years(self) -> tuple[int, ...]:
-        """Years with a folder, ascending."""
+        """Years with a folder or in the registry, ascending."""
         return self._folder().years
 
     @property
@@ -138,8 +151,8 @@ class TesseraSource(ImmutableSource):
         code = np.full(good.size, -1)
         absent_file = np.full(lon.size, -1)
         keys, cell_of = _cells(lon_cell, lat_cell, year[good])
-        for cell, rows in zip(keys, _members(cell_of, len(keys)), strict=True):
-            tile, verdict = self._tile(*cell)
+        found = zip(_members(cell_of, len(keys)), self._look_up(keys), strict=True)
+        for rows, (tile, verdict) in found:
             if isinstance(tile, TesseraTile):
                 code[rows] = len(tiles)
                 tiles.append(tile)
@@ -175,8 +188,8 @@ class TesseraSource(ImmutableSource):
         file = np.full(polygon.size, -1)
         absent_file = np.full(polygons.size, -1)
         keys, cell_of = _cells(lon_cell, lat_cell, year[polygon])
-        for cell, rows in zip(keys, _members(cell_of, len(keys)), strict=True):
-            tile, verdict = self._tile(*cell)
+        looked_up = zip(_members(cell_of, len(keys)), self._look_up(keys), strict=True)
+        for rows, (tile, verdict) in looked_up:
             if isinstance(tile, TesseraTile):
                 file[rows] = len(tiles)
                 tiles.append(tile)
@@ -193,29 +206,34 @@ class TesseraSource(ImmutableSource):
 
     def reader(self, found: Candidates, bands: np.ndarray) -> _TileReader:
         """Reader of the bands at the given positions."""
-        return _TileReader(found, bands, np.inf if self.max_abs is None else float(self.max_abs))
+        folder = self._folder()
+        site = folder if isinstance(folder, TesseraSite) else None
+        limit = np.inf if self.max_abs is None else float(self.max_abs)
+        return _TileReader(found, bands, limit, site)
 
-    def _folder(self) -> TesseraFolder:
+    def _folder(self) -> TesseraFolder | TesseraSite:
         if self._found is None:
-            self._found = TesseraFolder(os.fspath(self.root), self.release)
+            root = GEOTESSERA if self.root is None else os.fspath(self.root)
+            self._found = (
+                TesseraSite(root, self.release, allow_unverified=self.allow_unverified)
+                if is_remote(root)
+                else TesseraFolder(root, self.release)
+            )
         return self._found
 
-    def _tile(
-        self, lon_cell: int, lat_cell: int, year: int
-    ) -> tuple[TesseraTile | str | None, int]:
-        """Tile of a cell and year with `OK`; else the path that should exist, or None, and why."""
+    def _look_up(
+        self, cells: list[tuple[int, int, int]]
+    ) -> list[tuple[TesseraTile | str | None, int]]:
+        """Tile of each (lon cell, lat cell, year) with `OK`, or what `TesseraFolder.find` says."""
         folder = self._folder()
-        stored, scales = folder.tile_paths(lon_cell, lat_cell, year)
-        if stored.is_file() and scales.is_file():
-            return self._open_tile(lon_cell, lat_cell, year), OK
-        if stored.is_file() != scales.is_file():  # half of a tile
-            return str(scales if stored.is_file() else stored), NO_COVERAGE
-        if (lon_cell, lat_cell) in folder.registered(year):
-            return str(stored), NO_COVERAGE
-        for other in folder.years:
-            if folder.tile_paths(lon_cell, lat_cell, other)[0].is_file():
-                return None, NO_YEAR
-        return None, NO_COVERAGE
+
+        def look_up(cell: tuple[int, int, int]) -> tuple[TesseraTile | str | None, int]:
+            absent, verdict = folder.find(*cell)
+            return (self._open_tile(*cell), OK) if verdict == OK else (absent, verdict)
+
+        if isinstance(folder, TesseraSite):
+            return at_once(look_up, cells)
+        return [look_up(cell) for cell in cells]
 
     def _landmask_grid(self, path: str, lon_cell: int, lat_cell: int) -> PixelGrid:
         """Grid that a landmask tells, within half a pixel of the cell's; cached while it stays."""
@@ -237,8 +255,8 @@ class TesseraSource(ImmutableSource):
     def _open_tile(self, lon_cell: int, lat_cell: int, year: int) -> TesseraTile:
         folder = self._folder()
         stored_path, scales_path = folder.tile_paths(lon_cell, lat_cell, year)
-        stored = read_npy_header(str(stored_path), np.dtype(np.int8), (3,))
-        scales = read_npy_header(str(scales_path), np.dtype("<f4"), (2, 3))
+        stored = read_npy_header(stored_path, np.dtype(np.int8), (3,))
+        scales = read_npy_header(scales_path, np.dtype("<f4"), (2, 3))
         if stored.shape[2] != N_BANDS:
             raise RasterMismatchError(
                 stored.path, f"has {stored.shape[2]} bands, a TESSERA tile has {N_BANDS}"
@@ -249,7 +267,7 @@ class TesseraSource(ImmutableSource):
             )
         landmask = folder.landmask_path(lon_cell, lat_cell)
         if landmask is not None:
-            grid, origin = self._landmask_grid(str(landmask), lon_cell, lat_cell), str(landmask)
+            grid, origin = self._landmask_grid(landmask, lon_cell, lat_cell), landmask
         else:
             grid, origin = _computed_grid(lon_cell, lat_cell)[1], "the tile's cell"
         if (grid.height, grid.width) != stored.shape[:2]:
@@ -258,8 +276,8 @@ class TesseraSource(ImmutableSource):
                 f"has {stored.shape[0]} x {stored.shape[1]} pixels, {origin} has {grid.height} x "
                 f"{grid.width}",
             )
-        path = None if landmask is None else str(landmask)
-        return TesseraTile(str(stored_path), year, stored, scales, path, grid)
+        cell = lon_cell, lat_cell
+        return TesseraTile(stored_path, cell, year, stored, scales, landmask, grid)
 
 
 def _computed_grid(lon_cell: int, lat_cell: int) -> tuple[int, PixelGrid]:
@@ -298,7 +316,9 @@ def _members(cell_of: np.ndarray, n_cells: int) -> list[np.ndarray]:
 class _TileReader(WindowedCandidates):
     """Reads the candidates of one call from mapped tiles; used as a context."""
 
-    def __init__(self, found: Candidates, bands: np.ndarray, limit: float):
+    def __init__(
+        self, found: Candidates, bands: np.ndarray, limit: float, site: TesseraSite | None
+    ):
         self._tiles: list[TesseraTile] = found.files
         counts = np.bincount(found.file, minlength=len(self._tiles)).tolist()
         layouts = [
@@ -311,30 +331,58 @@ class _TileReader(WindowedCandidates):
             )
             for tile, count in zip(self._tiles, counts, strict=True)
         ]
+        if site is not None:  # what a window brings is held in memory
+            layouts = [_in_small_blocks(layout) for layout in layouts]
         super().__init__(found.file, found.row, found.col, layouts)
         self._bands = bands
         self._limit = limit
+        self._remote: RemotePixels | None = None
+        if site is not None:
+            wanted = self._pixels_by_tile()
+            self._remote = RemotePixels(site, self._tiles, self._different_pixels, wanted)
         self.beyond_limit: list[tuple[str, int]] = []
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._remote is not None:
+            # Nobody waits for a server after Ctrl-C.
+            self._remote.close(at_once=not isinstance(error, Exception | None))
+
+    def windows(self, which: np.ndarray) -> list[BlockWindow]:
+        """Windows as `WindowedCandidates` cuts them."""
+        windows = super().windows(which)
+        if self._remote is not None:
+            self._remote.expect(windows)
+        return windows
 
     def stored_bytes(self, window: BlockWindow) -> int:
         """Bytes of the pixels and scales of a window's points, each pixel once."""
-        pixels = np.unique(self._pixels(window, window.which)).size
+        if self._remote is not None:
+            return self._remote.n_bytes(window)
+        pixels = self._different_pixels(window).size
         n_scales = self._bands.size if len(self._tiles[window.file].scales.shape) == 3 else 1
         return int(pixels * (self._bands.size + 4 * n_scales))
 
     def read(self, window: BlockWindow, sink: PixelSink) -> None:
         """Read the pixels of a window's candidates, from the first of the file on."""
         tile = self._tiles[window.file]
-        stored, scales = map_npy(tile.stored), map_npy(tile.scales)
-        n_pixels = tile.grid.height * tile.grid.width
+        arrays = (
+            TilePixels(plain_pixels(tile.stored), plain_pixels(tile.scales), None)
+            if self._remote is None
+            else self._remote.read(window)
+        )
         pixels = self._pixels(window, window.which)
         order = np.argsort(pixels, kind="stable")
         which, pixels = window.which[order], pixels[order]
         state = sink.put_scaled(
             which,
-            _plain(stored).reshape(n_pixels, N_BANDS),
-            _plain(scales).reshape(n_pixels, -1),
-            pixels,
+            arrays.stored,
+            arrays.scales,
+            arrays.positions(pixels),
             self._bands,
             self._limit,
         )
@@ -353,7 +401,20 @@ class _TileReader(WindowedCandidates):
         pixels: np.ndarray = self._row[which] * width + self._col[which]
         return pixels
 
+    def _different_pixels(self, window: BlockWindow) -> np.ndarray:
+        """Pixels of a window's candidates, ascending, each once."""
+        pixels: np.ndarray = np.unique(self._pixels(window, window.which))
+        return pixels
 
-def _plain(mapped: np.memmap) -> np.ndarray[Any, Any]:
-    """View a map as an ordinary array, of which kernels are compiled once."""
-    return mapped.view(np.ndarray)
+    def _pixels_by_tile(self) -> list[np.ndarray]:
+        """Pixels of all candidates of each tile, ascending, each once."""
+        widths = np.array([tile.grid.width for tile in self._tiles], dtype=np.int64)
+        pixels = self._row * widths[self._file] + self._col
+        order = np.lexsort((pixels, self._file))
+        ends = np.cumsum(np.bincount(self._file, minlength=len(self._tiles)))[:-1]
+        return [np.unique(part) for part in np.split(pixels[order], ends)]
+
+
+def _in_small_blocks(layout: BlockLayout) -> BlockLayout:
+    rows = max(1, min(layout.block_height, _REMOTE_BLOCK_BYTES // (layout.width * N_BANDS)))
+    return layout._replace(block_height=rows, block_bytes=rows * layout.width * N_BANDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -15,16 +16,18 @@ from geofeat.exceptions import DownloadError, OfflineError
 from geofeat.rasters._addresses import Address, in_region, is_loopback, redirected, same_place
 
 IN_FLIGHT = 64
-_CONNECT_SECONDS = 10.0
-_SILENT_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
+SILENT_SECONDS = 30.0
+_LISTEN_SECONDS = 0.2
 _REDIRECTS = 5
-_WEB_PAGES = ("text/html", "application/xhtml+xml")
+WEB_PAGES = ("text/html", "application/xhtml+xml")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _UNSATISFIED = re.compile(r"bytes \*/(\d+)")
 _ABSENT = {404, 410}
 _MOVED = {301, 302, 303, 307, 308}
 
 Result = TypeVar("Result")
+Halted = Callable[[], bool]
 
 
 class Part(NamedTuple):
@@ -119,7 +122,7 @@ def in_turn(attempt: Callable[[], Result]) -> Result:
 
 
 def patiently(
-    attempt: Callable[[], Result], address: Address, *, halt: threading.Event | None = None
+    attempt: Callable[[], Result], address: Address, *, halted: Halted | None = None
 ) -> Result:
     """Make attempts until one succeeds, another is in vain or the last one has failed.
 
@@ -129,8 +132,8 @@ def patiently(
         Makes a request and raises `AttemptError`.
     address : Address
         What is asked for, for messages.
-    halt : threading.Event
-        Ends the attempts when set: nobody waits for the answer any more.
+    halted : callable
+        Whether nobody waits for the answer any more, which ends the attempts.
 
     Raises
     ------
@@ -149,20 +152,22 @@ def patiently(
             reason, wait = _judge(error, number)
             if error.status in _ABSENT and error.again is None:
                 raise FileNotFoundError(f"{address.shown} does not exist") from error
-            if wait is None or number == ATTEMPTS or (halt is not None and halt.is_set()):
+            if wait is None or number == ATTEMPTS or (halted is not None and halted()):
                 raise DownloadError(
                     f"{address.shown} cannot be read: {reason}.",
                     url=address.shown,
                     status=error.status,
                     attempts=number,
                 ) from error
-        pause(wait, halt)
+        pause(wait, halted)
     raise AssertionError("the last attempt returns or raises")
 
 
-def pause(seconds: float, halt: threading.Event | None = None) -> None:
+def pause(seconds: float, halted: Halted | None = None) -> None:
     """Wait before another attempt, unless nobody waits for its answer."""
-    (halt or threading.Event()).wait(seconds)
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not (halted is not None and halted()):
+        time.sleep(min(left, _LISTEN_SECONDS))
 
 
 def refuse_offline(address: Address) -> None:
@@ -292,7 +297,9 @@ def answer(address: Address, headers: dict[str, str]) -> Iterator[Any]:
             private = {}
             headers = {k: v for k, v in headers.items() if k.lower() not in _SECRET_HEADERS}
         url = target
-    raise AttemptError(f"the server redirects more than {_REDIRECTS} times", 310, again=False)
+    raise AttemptError(
+        f"the server redirects more than {_REDIRECTS} times", response.status, again=False
+    )
 
 
 _SECRET_HEADERS = {"authorization", "x-goog-user-project"}
@@ -310,7 +317,7 @@ def _send(url: str, headers: dict[str, str]) -> Any:
                 "GET",
                 url,
                 headers={"Accept-Encoding": "identity", "User-Agent": "geofeat", **headers},
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_SILENT_SECONDS),
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS),
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
@@ -339,7 +346,7 @@ def _refuse_other_content(response: Any) -> None:
     if response.status >= 400 and response.status != 416:
         raise AttemptError("", response.status, retry_after=response.headers.get("Retry-After", ""))
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in _WEB_PAGES and response.status != 416:
+    if kind in WEB_PAGES and response.status != 416:
         raise AttemptError(
             "what answers sends a web page, not the file: a proxy, a login page?",
             response.status,

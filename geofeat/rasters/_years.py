@@ -109,6 +109,15 @@ def _year_column(name: str, X: Any) -> Any:
     return X[name]
 
 
+def refuse_aligned_years(year: Any) -> None:
+    """Raise ValueError for years that are aligned with X, where X comes in partitions."""
+    if year is not None and not isinstance(year, str) and listed_years(year) is None:
+        raise ValueError(
+            f"year is a {type(year).__name__} aligned with X, which a dask collection in "
+            "partitions cannot follow: put the years in a column of X and pass its name."
+        )
+
+
 def _require_same_index(year: Any, X: Any) -> None:
     """Refuse a Series whose labels contradict X: pairing by position would mix up the rows."""
     import pandas as pd

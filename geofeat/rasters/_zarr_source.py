@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from geofeat._downloads import without_secrets
 from geofeat._threads import run_tasks
 from geofeat.exceptions import RasterMismatchError, SourceError
 from geofeat.rasters._alphaearth import AlphaEarthSource
@@ -25,10 +23,9 @@ from geofeat.rasters._decoding import (
     decoded_names,
     stored_bands,
 )
-from geofeat.rasters._remote import is_remote
 from geofeat.rasters._source_state import ImmutableSource
 from geofeat.rasters._zarr_cubes import ZarrCube, read_zarr_cube, zone_groups
-from geofeat.rasters._zarr_store import open_node
+from geofeat.rasters._zarr_store import open_node, shown_address
 
 PUBLIC_STORES = {"aef-mosaic": "tge-labs/aef-mosaic", "tessera-v1": "tessera/tessera/zarr/v1"}
 _SCALED = "tessera"
@@ -199,18 +196,18 @@ class ZarrSource(ImmutableSource):
         root = open_node(self._address)
         zones = zone_groups(root, self.array)
         if zones is None:
-            return _Contents([self._cube(root, _shown(self._address))], None)
+            return _Contents([self._cube(root, shown_address(self._address))], None)
         found: dict[int, ZarrCube] = {}
 
         def look(zone: int) -> None:
             if zones[zone] in root:
-                path = f"{_shown(self._address)}/{zones[zone]}"
+                path = f"{shown_address(self._address)}/{zones[zone]}"
                 found[zone] = self._cube(root[zones[zone]], path)
 
         run_tasks(look, zones, at_once=_IN_FLIGHT if not root.store.supports_listing else 1)
         if not found:
             raise SourceError(
-                _shown(self._address),
+                shown_address(self._address),
                 "has no array embeddings and no groups utm01 to utm60; name an array with array=",
             )
         of_zone = np.full(61, -1)
@@ -284,8 +281,3 @@ def _refuse_another_kind(cube: ZarrCube, first: ZarrCube) -> None:
             f"has {cube.cube.n_bands} {cube.cube.dtype} bands, {first.cube.path} has "
             f"{first.cube.n_bands} {first.cube.dtype} bands; one source reads arrays of one kind",
         )
-
-
-def _shown(address: Any) -> str:
-    text = os.fspath(address) if isinstance(address, str | os.PathLike) else str(address)
-    return without_secrets(text) if is_remote(text) else text

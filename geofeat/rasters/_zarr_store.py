@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from geofeat._downloads import without_secrets
 from geofeat.exceptions import CorruptFileError, GeofeatError
 from geofeat.rasters._remote import is_remote, join_url, read_ranges, remote_stamp
 
@@ -44,11 +45,19 @@ def open_node(address: Any) -> Any:
     try:
         return zarr.open(store, mode="r")
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{address} holds no group or array of Zarr") from error
+        shown = shown_address(address)
+        raise FileNotFoundError(f"{shown} holds no group or array of Zarr") from error
     except (GeofeatError, OSError):
         raise
     except Exception as error:
-        raise CorruptFileError(address, f"cannot be opened as Zarr: {error}") from error
+        shown = shown_address(address)
+        raise CorruptFileError(shown, f"cannot be opened as Zarr: {error}") from error
+
+
+def shown_address(address: Any) -> str:
+    """Address for messages, without user names and passwords."""
+    text = os.fspath(address) if isinstance(address, str | os.PathLike) else str(address)
+    return without_secrets(text) if is_remote(text) else text
 
 
 def looks_like_zarr(path: str) -> bool:

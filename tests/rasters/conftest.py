@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from shapely.geometry import box
 
-from geofeat.rasters import _raster_reader
+from geofeat.rasters import _block_cache, _object_store, _raster_reader, _remote, _transport
+from tests.rasters.http_server import serving
 from tests.rasters.writers import (
     alphaearth_values,
     from_lonlat,
@@ -148,3 +149,35 @@ def seam_truth(seam, points, years, *, by_footprint):
                 reasons[i] = "ok"
                 break
     return values, reasons
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A running `FileServer` that geofeat has never asked, and an empty cache folder."""
+    monkeypatch.setenv("GEOFEAT_CACHE", str(tmp_path / "cache"))
+    for name in ("GEOFEAT_OFFLINE", "HF_HUB_OFFLINE", "GEOFEAT_CACHE_BYTES", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    _remote.forget()
+    with serving() as files:
+        yield files
+    for cache in _block_cache._caches.values():
+        cache.close()
+    _block_cache._caches.clear()
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """Seconds that would have been waited between attempts; nothing waits."""
+    made = []
+    monkeypatch.setattr(_transport, "pause", lambda seconds, halted=None: made.append(seconds))
+    return made
+
+
+@pytest.fixture(params=["obstore", "urllib3"])
+def transport(request, monkeypatch):
+    """Which library fetches ranges."""
+    if request.param == "urllib3":
+        monkeypatch.setattr(_object_store, "is_usable", lambda: False)
+    else:
+        pytest.importorskip("obstore")
+    return request.param

@@ -11,7 +11,7 @@ LOGIN_PAGE = b"<!doctype html><title>Log in</title>"
 
 
 class Request(NamedTuple):
-    """One request: path, first and last byte asked for (None without a range), headers."""
+    """One request: path, first and last byte asked for (None without a range), ``Header-Names``."""
 
     method: str
     path: str
@@ -27,6 +27,7 @@ class Fault:
     that of the wrong body), "no length", "wrong byte" (the first byte is another), "no ranges"
     (sends the whole file), "shifted" (a range one byte further, honestly announced), "login page",
     "garbage" (no HTTP), "gzip" (says so), "redirect" (to ``headers["Location"]``).
+    "anonymous" answers with ``status`` whoever sends no Authorization.
     ``after`` lets so many requests pass first.
     """
 
@@ -139,7 +140,8 @@ def _handler(files):
             if asked:
                 last = int(asked[2]) if asked[2] else 10**18
             span = (int(asked[1]), last) if asked else None
-            fault = files.begin(Request(self.command, self.path, span, dict(self.headers)))
+            named = {name.title(): value for name, value in self.headers.items()}
+            fault = files.begin(Request(self.command, self.path, span, named))
             self.body_sent = 0
             try:
                 if files.delay:
@@ -152,6 +154,8 @@ def _handler(files):
 
         def respond(self, path, content, span, fault):
             kind = fault.kind if fault else None
+            if kind == "anonymous":
+                kind = None if "Authorization" in self.headers else "status"
             if kind in {"status", "redirect"}:
                 self.reply(fault.status or 302, fault.headers, b"no")
             elif kind == "login page":

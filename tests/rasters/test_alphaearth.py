@@ -136,7 +136,7 @@ def test_parameters_without_a_meaning_are_refused(seam, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="mistyped"):
         _ = AlphaEarthSource(index, root=tmp_path / "mistyped").years
     with pytest.raises(SourceError, match="not a local file"):
-        _ = AlphaEarthSource("s3://bucket/aef_index.parquet").years
+        _ = AlphaEarthSource("/vsis3/bucket/aef_index.parquet").years
     monkeypatch.setenv("HOME", str(tmp_path))
     assert AlphaEarthSource("~/aef_index.parquet", root="~").years == (2022, 2023)
     assert AlphaEarthSource(index, prefixes={"gs://x": "~"}).years == (2022, 2023)

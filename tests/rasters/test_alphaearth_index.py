@@ -212,3 +212,15 @@ def test_a_raster_without_a_place_on_earth_is_refused(tmp_path):
     )
     with pytest.raises(SourceError, match=r"local\.tif.* without a place on Earth"):
         sampler(AlphaEarthSource(path)).transform(HERE)
+
+
+@pytest.mark.parametrize("shortened", [False, True])
+def test_a_row_whose_path_is_of_another_year_is_refused(shortened, seam, tmp_path):
+    frame = seam.index.copy()
+    frame.loc[frame.index[-1], "year"] = 2022  # was 2023
+    if shortened:
+        frame["path"] = frame["path"].str.split("/").str[-3:].str.join("/")
+    frame.to_parquet(tmp_path / "i.parquet")
+    source = AlphaEarthSource(tmp_path / "i.parquet", root=seam.root)
+    with pytest.raises(CorruptFileError, match="a file of 2023"):
+        EmbeddingRasterSampler(source, year=2022).transform([[12.0, 47.0]])

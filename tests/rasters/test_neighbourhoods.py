@@ -1,7 +1,9 @@
 """Bilinear values and statistics around points against sums taken pixel by pixel."""
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 import xarray as xr
 from affine import Affine
 from numpy.testing import assert_allclose, assert_array_equal
@@ -20,9 +22,11 @@ from tests.rasters.writers import (
     alphaearth_values,
     from_lonlat,
     place_of,
+    random_bytes,
     random_pixels,
     tessera_geometry,
     to_lonlat,
+    write_alphaearth,
     write_index,
     write_raster,
     write_tessera,
@@ -160,7 +164,16 @@ def test_across_the_seam_neither_overhang_nor_the_other_zone_is_used(seam, tmp_p
         decoded = alphaearth_values(file.stored[[0, 5]])
         x, y = from_lonlat(lon, lat, file.epsg)
 
-        def pixel(col, row, file=file, decoded=decoded, lon=lon):
+        def pixel(
+            col,
+            row,
+            file=file,
+            decoded=decoded,
+            lon=lon,
+            own=(int((x - file.west) // 10), int((y - file.south) // 10)),
+        ):
+            if (col, row) == own:
+                return decoded[:, row, col]
             centre = to_lonlat(file.west + 10 * col + 5, file.south + 10 * row + 5, file.epsg)
             if (centre[..., 0].item() < SEAM) != (lon < SEAM):
                 return np.full(2, np.nan)
@@ -202,6 +215,152 @@ def test_tiles_of_tessera_and_arrays(tmp_path, parameters):
     for form in (array, array.chunk(x=20, y=64)):
         ours = sampler(ArraySource(form, crs=epsg), **parameters).transform(points)
         assert_allclose(ours, truth, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("tolerance", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("parameters", METHODS, ids=str)
+def test_the_outermost_pixel_counts_once_whatever_the_tolerance(tmp_path, parameters, tolerance):
+    """A point may lie beyond the edge; the pixels around it end there."""
+    values = field(7)
+    path = write_field(tmp_path / "field.tif", values)
+    rng = np.random.default_rng(0)
+    inside = np.column_stack([rng.uniform(0, 2, 20), rng.uniform(58, 60, 20)])
+    beyond = inside * [0, 1] - rng.uniform(0.01, tolerance, 20)[:, None] * [1, 0]
+    positions = np.concatenate([inside, beyond, [[50.0, 0.3], [49.5 + tolerance, 0.3]]])
+    points = to_lonlat(*place_of(GRID, *positions.T), 32632)
+    onto_edge = np.clip(positions, [0, 0], [50 - 1e-9, 60 - 1e-9])
+    truth = brute_force(onto_edge, pixel_of(values), parameters)
+    ours = sampler(RasterSource(path, edge_tolerance=tolerance), **parameters).transform(points)
+    assert_allclose(ours, truth, rtol=1e-5, atol=1e-6)
+
+
+def test_tiles_of_tessera_that_stop_short_of_their_cell(tmp_path):
+    """With a tolerance, points behind the last row get values; its pixels count once."""
+    lon, lat = 10.25, 87.05
+    epsg, transform, height, width = tessera_geometry(lon, lat)
+    stored = random_bytes(1, (height, width, 128))
+    write_tessera(tmp_path / "2024", lon, lat, stored, np.ones((height, width), np.float32))
+    points = np.column_stack([np.linspace(lon - 0.04, lon + 0.04, 50), np.full(50, 87.0 + 1e-7)])
+    x, y = from_lonlat(*points.T, epsg)
+    positions = np.column_stack([(x - transform.c) / 10, (transform.f - y) / 10])
+    short = (positions[:, 1] > height) & (positions[:, 1] < height + 0.5)
+    assert short.sum() > 5
+    values = stored[..., :1].transpose(2, 0, 1).astype(np.float32)
+    onto_edge = np.clip(positions[short], 0, [width, height - 1e-9])
+    source = TesseraSource(tmp_path, edge_tolerance=0.5)
+    for parameters in METHODS[:5]:  # 35 m is how far centres lie from the edge: a tie
+        ours = sampler(source, bands=[0], **parameters).transform(points[short])
+        truth = brute_force(onto_edge, pixel_of(values), parameters)
+        assert_allclose(ours, truth, rtol=1e-5, atol=1e-5)
+
+
+def test_the_pixel_of_a_point_counts_wherever_its_centre_lies(seam, tmp_path):
+    """At the seam, the centre of a pixel may lie in the other zone than a point in it."""
+    source = AlphaEarthSource(write_index(seam, "parquet", tmp_path), root=seam.root)
+    file = next(f for f in seam.files if f.year == 2022 and f.zone == "32N")
+    row = np.repeat(np.arange(SIZE), 100)
+    col_at = np.tile(np.linspace(0, SIZE, 100, endpoint=False), SIZE) % SIZE
+    col = col_at.astype(int)
+    lonlat = to_lonlat(file.west + 10 * col_at, file.south + 10 * row + 5, 32632)
+    centre = to_lonlat(file.west + 10 * col + 5, file.south + 10 * row + 5, 32632)
+    points = lonlat[(lonlat[:, 0] < SEAM - 1e-7) & (centre[:, 0] >= SEAM + 1e-7)]
+    assert len(points) > 10
+    nearest = sampler(source, year=2022).transform(points)
+    assert_allclose(sampler(source, year=2022, window=1).transform(points), nearest, rtol=1e-6)
+    for parameters in METHODS:
+        values = sampler(source, year=2022, strict=True, **parameters).transform(points)
+        assert np.isfinite(values).all()
+
+
+def test_bilinear_at_the_centre_of_a_pixel_is_that_pixel(tmp_path, reads):
+    """Also where it is empty, and without a look into the block beside it."""
+    values = field(5, (2, 32, 32))
+    values[:, 4:9, 4:9] = -99
+    path = write_field(tmp_path / "field.tif", values)
+    row, col = np.mgrid[0:32, 0:32]
+    points = to_lonlat(*place_of(GRID, col.ravel() + 0.5, row.ravel() + 0.5), 32632)
+    ours = sampler(path, method="bilinear").transform(points)
+    assert_array_equal(ours, np.where(values == -99, np.nan, values).reshape(2, -1).T)
+    reads.clear()
+    sampler(path, method="bilinear").transform(points[[15 * 32 + 15]])
+    assert len(block_planes(reads, 16)) == 2
+
+
+def test_a_centre_at_the_radius_belongs(tmp_path):
+    values = field(6, (1, 32, 32))
+    path = write_field(tmp_path / "field.tif", values)
+    row, col = np.mgrid[10:15, 14:31]  # clear of the pixels without data
+    points = to_lonlat(*place_of(GRID, col.ravel() + 0.5, row.ravel() + 0.5), 32632)
+    ours = sampler(path, radius=10.0).transform(points).reshape(row.shape)
+    cross = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)]
+    expected = np.mean([values[0][row + i, col + j] for i, j in cross], axis=0)
+    assert_allclose(ours, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_places_near_a_pole_cost_the_others_nothing(monkeypatch):
+    """A radius reaches many columns there, and never more than half a turn."""
+    lon, lat = np.arange(-179.5, 180), np.arange(89.5, -90, -1)
+    array = xr.DataArray(
+        np.random.default_rng(0).normal(size=(1, 180, 360)).astype(np.float32),
+        coords={"band": ["v"], "lat": lat, "lon": lon},
+        dims=("band", "lat", "lon"),
+    )
+    points = np.array([[0.3, 90.0], [10.2, 0.1], [-179.9, -89.97], [20.7, 50.2], [0.5, 89.5]])
+    alone = [sampler(array, radius=150e3).transform(points[[i]])[0] for i in range(5)]
+    monkeypatch.setattr(_neighbourhoods, "_PIXELS_AT_ONCE", 6000)
+    together = sampler(array, radius=150e3).transform(points)
+    assert_array_equal(together, alone)
+    for (east, north), value in zip(points, together, strict=True):
+        across = ((lon - east + 180) % 360 - 180) * np.cos(np.radians(north))
+        far = np.hypot(across, lat[:, None] - north) * np.radians(6_371_008.8)
+        assert_allclose(value, array.values[0][far <= 150e3].mean(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_missing_neighbour_that_an_index_names_is_told(seam, tmp_path):
+    """Values beside it are made of fewer pixels: not without a word."""
+    files = {}
+    for i in range(2):
+        stored = random_bytes(i, (64, SIZE, SIZE))
+        path = tmp_path / "2024" / "32N" / f"x{i}-0000000000-0000000000.tiff"
+        write_alphaearth(path, stored, epsg=32632, west=500_000 + 640 * i, south=5_300_000)
+        files[i] = path, stored
+    corners = [
+        to_lonlat(
+            500_000 + 640 * i + np.array([0.0, 640, 640, 0]),
+            5_300_000 + np.array([0.0, 0, 640, 640]),
+            32632,
+        )
+        for i in range(2)
+    ]
+    index = gpd.GeoDataFrame(
+        {
+            "path": [f"gs://a/2024/32N/{path.name}" for path, _ in files.values()],
+            "year": 2024,
+            "crs": "EPSG:32632",
+            "utm_zone": "32N",
+            **{
+                f"wgs84_{side}": [getattr(c.T[axis], how)() for c in corners]
+                for side, axis, how in (
+                    ("west", 0, "min"),
+                    ("south", 1, "min"),
+                    ("east", 0, "max"),
+                    ("north", 1, "max"),
+                )
+            },
+        },
+        geometry=[shapely.Polygon(c) for c in corners],
+        crs="EPSG:4326",
+    )
+    index.to_parquet(tmp_path / "aef_index.parquet")
+    files[1][0].unlink()
+    point = to_lonlat(np.array([500_000 + 635.0]), np.array([5_300_305.0]), 32632)
+    one = EmbeddingRasterSampler(AlphaEarthSource(tmp_path), year=2024, window=3, progress=False)
+    with pytest.warns(CoverageWarning, match=r"1 file\(s\) that should be there are not: .*x1-"):
+        value = one.transform(point)
+    expected = alphaearth_values(files[0][1])[:, 29:32, 62:64].mean(axis=(1, 2))
+    assert_allclose(value[0], expected, rtol=1e-5, atol=1e-6)
+    inner = to_lonlat(np.array([500_305.0]), np.array([5_300_305.0]), 32632)
+    assert np.isfinite(one.transform(inner)).all()
 
 
 def test_metres_of_a_radius_in_degrees():
@@ -363,7 +522,6 @@ def test_parameters_without_a_meaning_are_refused(parameters, words):
     )  # fmt: skip
     with pytest.raises(ValueError, match=words):
         sampler(array, **parameters).fit([[0.0, 0.0]])
-    assert SIZE == 64
 
 
 def test_bilinear_reproduces_a_plane_exactly():

@@ -82,6 +82,31 @@ def test_dense_points_in_large_planes_are_gathered_plane_after_plane(
     assert requests == [4 * 16 * 16 * 2] * 3
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+@pytest.mark.parametrize("missing", ["any", "all"])
+def test_pixels_beyond_max_abs_are_missing_and_the_file_is_named(tmp_path, dtype, missing):
+    rng = np.random.default_rng(2)
+    values = rng.integers(-100, 101, (3, 16, 16)).astype(dtype)
+    values[0, 5] = -128  # nodata
+    values[1, 2, 3], values[1, 2, 4], values[2, 2, 5] = 120, -120, 110
+    if dtype == np.float32:
+        values[1, 7, 7] = INF  # missing, not beyond
+    path = write_raster(tmp_path / "a.tif", values, crs="EPSG:4326", transform=GRID, nodata=-128)
+    points = np.concatenate([centres(16, 16), centres(16, 16)[30:40]])  # pixels 35 and 36 twice
+    with pytest.warns(CoverageWarning, match=r"3 pixel\(s\) beyond max_abs in .*a\.tif"):
+        found = sampler(RasterSource(path, max_abs=100), missing=missing).transform(points)
+    expected = values.astype(np.float32).reshape(3, -1).T
+    expected[(expected == -128) | np.isinf(expected)] = np.nan
+    if missing == "any":
+        expected[np.isnan(expected).any(axis=1)] = np.nan
+    expected[[35, 36, 37]] = np.nan
+    assert_array_equal(found, np.concatenate([expected, expected[30:40]]))
+    whole = sampler(RasterSource(path, max_abs=200), missing=missing).transform(points)
+    assert_array_equal(whole, sampler(RasterSource(path), missing=missing).transform(points))
+    with pytest.raises(ValueError, match="max_abs"):
+        RasterSource(path, max_abs=0)
+
+
 @pytest.mark.parametrize("mode", ["plain", "scaled", "array"])
 @pytest.mark.parametrize("missing", ["any", "all"])
 def test_what_is_not_finite_as_float32_is_missing(tmp_path, mode, missing):

@@ -163,6 +163,12 @@ def test_years_and_dates_of_a_place(dated, max_distance):
         assert info.reason.tolist() == ["ok", "ok", "ok", "no_coverage"]
     _, info = sampler(source, year=2019).sample(points, return_info=True)
     assert info.reason.tolist() == ["no_year"] * 3 + ["no_coverage"]
+    nearest, info = sampler(source, year=2019, fallback="nearest").sample(points, return_info=True)
+    assert_array_equal(nearest, sampler(source, year=2020).transform(points))
+    assert info.year.tolist()[:3] == [2020] * 3
+    unknown = np.array([2021, np.nan, np.nan, 2021])
+    _, info = sampler(source, year=unknown).sample(points, return_info=True)
+    assert info.reason.tolist() == ["ok", "no_year", "no_year", "no_coverage"]
     of_rows = sampler(source, year=np.array([2021, 2022, 2021, 2022])).transform(points)
     assert_array_equal(of_rows[1], sampler(source, year=2022).transform(points)[1])
     with pytest.raises(ValueError, match="choose with year="):
@@ -255,6 +261,31 @@ def test_only_row_groups_with_needed_rows_are_read_and_each_once(tmp_path, monke
     assert 0 < report.bytes.iloc[0] < path.stat().st_size
     assert {name for name, _ in columns} == {"embedding"}
     assert max(length for _, length in columns[1:]) == 7
+
+
+def test_a_row_group_is_read_in_small_parts(tmp_path, monkeypatch):
+    n, width = 20_000, 256
+    values = np.random.default_rng(0).normal(size=(n, width)).astype(np.float32)
+    lon = np.linspace(-170, 170, n)
+    table = pa.table({"embedding": lists(values), "lon": lon, "lat": np.zeros(n)})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=n)
+    del table
+    held = []
+    embeddings_of = _table_reader.embeddings_of
+
+    def watching(*arguments):
+        held.append(pa.total_allocated_bytes())
+        return embeddings_of(*arguments)
+
+    monkeypatch.setattr(_table_reader, "embeddings_of", watching)
+    monkeypatch.setattr(_table_reader, "_BATCH_BYTES", 2**19)
+    source = EmbeddingTableSource(tmp_path / "a.parquet", max_distance=100)
+    before = pa.total_allocated_bytes()
+    rows = np.arange(0, n, 400)
+    found = sampler(source).transform(np.column_stack([lon[rows], 0 * lon[rows]]))
+    assert_array_equal(found, values[rows])
+    assert len(held) > 30
+    assert max(held) - before < values.nbytes / 4
 
 
 def test_missing_embeddings_numbers_places_and_dates(tmp_path):

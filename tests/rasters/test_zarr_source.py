@@ -3,10 +3,12 @@
 import asyncio
 import copy
 import pickle
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from affine import Affine
 from numpy.testing import assert_array_equal
 
 from geofeat import EmbeddingRasterSampler, RasterSource, TesseraSource, ZarrSource
@@ -118,6 +120,20 @@ def test_years_of_rows_bands_and_places_beyond_the_mosaic(mosaic):
     first = sampler(ZarrSource(mosaic.folder), year=2022).transform([[180, 0.01], [-180, 0.01]])
     assert_array_equal(first[0], first[1])
     assert not np.isnan(first).any()
+
+
+def test_a_mosaic_padded_beyond_a_whole_turn_begins_at_its_first_column(tmp_path):
+    """The published one has 4,009,984 columns, 0.2 degrees of which are filled up to a chunk."""
+    stored = random_bytes(5, (1, 64, 16, 736))
+    stored[..., 720:] = -128
+    grid = Affine(0.5, 0, -180, 0, -0.5, 4)
+    write_mosaic(str(tmp_path / "m.zarr"), stored, transform=grid, years=(2022,))
+    lon = np.array([-180, -179.9, -178.1, -176.2, 179.9, 180.0, 179.3, 0.1])
+    found = sampler(ZarrSource(tmp_path / "m.zarr")).transform(
+        np.column_stack([lon, 0 * lon + 1.2])
+    )
+    col = ((lon + 180) % 360 / 0.5).astype(int)
+    assert_array_equal(found, alphaearth_values(stored[0][:, 5, col].T))
 
 
 def test_only_chunks_with_points_are_read_and_each_once(mosaic, chunk_reads):
@@ -430,6 +446,12 @@ def test_what_cannot_be_read_says_so(tmp_path, mosaic):
     tessera_zone(root, 32, 32632, 5e5, 5.7e6, seed=0, bands=8, years=(2023,))
     with pytest.raises(RasterMismatchError, match=r"utm32: has 8 int8 bands, .*utm31 has 4"):
         sampler(ZarrSource(tmp_path / "t")).transform([[3, 51.4]])
+
+
+def test_without_zarr_the_error_names_the_extra(mosaic, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(ImportError, match=r"pip install 'geofeat\[zarr\]'"):
+        sampler(ZarrSource(mosaic.folder), year=2022).transform([[0, 0]])
 
 
 def test_damaged_chunks_and_indices_are_errors(tmp_path):
