@@ -91,10 +91,14 @@ def sample(  # noqa: PLR0913, PLR0917 - one an option
     ] = None,
     window: Annotated[
         int | None,
-        typer.Option(help="Mean of so many pixels across, an odd number.", show_default=False),
+        typer.Option(help="So many pixels across around a point, odd.", show_default=False),
     ] = None,
     radius: Annotated[
-        float | None, typer.Option(help="Mean within so many metres.", show_default=False)
+        float | None, typer.Option(help="Pixels within so many metres.", show_default=False)
+    ] = None,
+    statistic: Annotated[
+        str | None,
+        typer.Option(help="mean (default), std or median of the window.", show_default=False),
     ] = None,
     normalize: Annotated[
         str | None, typer.Option(help="l2: vectors of length 1.", show_default=False)
@@ -121,6 +125,7 @@ def sample(  # noqa: PLR0913, PLR0917 - one an option
         method=method,
         window=window,
         radius=radius,
+        statistic=statistic,
         normalize=normalize,
     )
     _extract(points, sampler, out, columns, dtype, crs, resume, quiet)

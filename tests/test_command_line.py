@@ -144,25 +144,24 @@ def test_the_published_products_go_by_name(scene, tmp_path, monkeypatch):
     assert made == ["aef", "tessera"]
 
 
-def test_windows_reach_the_sampler(scene, tmp_path, monkeypatch, capsys):
-    folder, _, _ = scene
-    given = {}
-
-    def sampler(source, **options):
-        given.update(options)
-        raise ValueError("seen")
-
-    monkeypatch.setattr(geofeat, "EmbeddingRasterSampler", sampler)
-    words = ["sample", str(folder / "points.parquet"), "-s", "aef", "-o", str(tmp_path / "o.csv")]
-    assert main([*words, "--window", "3", "--method", "bilinear", "--radius", "25.5"]) == 1
-    assert capsys.readouterr().err == "geofeat: seen\n"
-    assert given == {
-        "window": 3,
-        "method": "bilinear",
-        "radius": 25.5,
-        "lag": 0,
-        "on_missing": "nan",
-    }
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["--window", "3", "--statistic", "std"], {"window": 3, "statistic": "std"}),
+        (["--radius", "25.5"], {"radius": 25.5}),
+        (["--method", "bilinear"], {"method": "bilinear"}),
+    ],
+)
+def test_windows_are_those_of_the_sampler(scene, tmp_path, words, options):
+    folder, points, _ = scene
+    out = tmp_path / "out.parquet"
+    given = ["sample", str(folder / "points.parquet"), "-s", str(folder / "aef"), "-y", "2022"]
+    assert main([*given, "-q", "-o", str(out), "--bands", "A01,A02", *words]) == 0
+    sampler = EmbeddingRasterSampler(
+        folder / "aef", year=2022, bands=["A01", "A02"], on_missing="nan", **options
+    )
+    values = gpd.read_parquet(out)[["A01", "A02"]].to_numpy()
+    assert_allclose(values, sampler.transform(points), rtol=1e-6)
 
 
 def test_coverage_prints_the_table_of_the_sampler(scene, capsys):

@@ -54,6 +54,11 @@ class ExtractionTask:
         samples = isinstance(transformer, EmbeddingRasterSampler)
         if samples:
             transformer._validate_params()
+            if transformer.zonal is not None:
+                raise ValueError(
+                    "extract reads points, not polygons: leave zonal=None, or take polygons chunk "
+                    "by chunk with transform_chunks"
+                )
             suffixes = tuple(transformer._suffixes())
             self.year = years_of_rows(transformer.year, points, index)
             needed = [*points.places.columns, *_year_columns(transformer.year, points)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 from collections.abc import Sequence
@@ -23,13 +22,10 @@ from geofeat.rasters._map_grid import MapGrid, Tile, map_area, map_grid
 from geofeat.rasters._map_model import MapModel
 from geofeat.rasters._map_reading import Losses, PixelVectors, read_codes, read_tile
 from geofeat.rasters._sampler import EmbeddingRasterSampler
+from geofeat.rasters._sampling import band_positions
 from geofeat.rasters._sources import open_source
 from geofeat.rasters._years import asked_years
 
-# Parameters of a sampler that are followed while pixels are read here; with any other one set,
-# the sampler itself is asked for the centres of the pixels.
-_FOLLOWED = {"source", "year", "lag", "fallback", "bands", "normalize", "missing"}
-_FOLLOWED |= {"on_missing", "progress"}
 # Per pixel: place, candidates and their sorting.
 _SEARCH_BYTES = 200
 _NAMED_FILES = 3
@@ -275,30 +271,22 @@ def _plan_of_sampler(
     opened = sampler._open() if source is None else open_source(source)
     years = _years(opened, year if year is not None else sampler.year, sampler.lag)
     used = type(sampler)(**{**sampler.get_params(deep=False), **changed, "source": opened})
+    if used.zonal is not None:
+        raise ValueError("the sampler takes polygons, a pixel is none: a map needs zonal=None")
     rest = pipeline[1:] if len(pipeline.steps) > 2 else pipeline.steps[1][1]
     vectors = PixelVectors(
         opened,
         years,
-        used._band_positions(opened),
+        band_positions(used.bands, opened),
         sampler.missing,
         sampler.fallback,
         sampler.normalize,
-        used if _reads_more_than_a_pixel(sampler) else None,
+        None if used._asked() is None else used,
     )
     _require_width(rest, vectors.width)
     model = MapModel(rest, probabilities)
     _require_names(model, used.get_feature_names_out().tolist())
     return _Plan(vectors, model, False)
-
-
-def _reads_more_than_a_pixel(sampler: EmbeddingRasterSampler) -> bool:
-    """Whether a parameter asks for more than the pixel itself, such as a window around it."""
-    defaults = inspect.signature(type(sampler).__init__).parameters
-    return any(
-        value != defaults[name].default
-        for name, value in sampler.get_params(deep=False).items()
-        if name not in _FOLLOWED
-    )
 
 
 def _years(source: Any, year: Any, lag: int) -> list[int]:

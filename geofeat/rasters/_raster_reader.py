@@ -123,6 +123,8 @@ class RasterReader(WindowedCandidates):
         decoders = [self._decoder(file) for file in range(len(self._headers))]
         if any(header.masked for header in self._headers) or not decoders:
             return None
+        if not np.isinf(self._limit):
+            return None
         first = decoders[0].tables
         for table, zeros in ((decoder.tables, decoder.zeros) for decoder in decoders):
             if first is None or table is None or zeros:

@@ -543,32 +543,24 @@ def test_the_file_is_cloud_optimized_with_overviews_names_and_colours(tmp_path):
     assert_allclose(mean, full.reshape(150, 2, 150, 2).mean(axis=(1, 3)), atol=1e-6)
 
 
-class Averaging(EmbeddingRasterSampler):
-    """A sampler that looks further than the pixel: the mean of two neighbours in a row."""
-
-    def __init__(self, source, *, year=None, reach=0.0, on_missing="warn"):
-        super().__init__(source, year=year, on_missing=on_missing)
-        self.reach = reach
-
-    def transform(self, X):
-        beside = np.asarray(X) + np.array([self.reach, 0.0])
-        return (super().transform(X) + super().transform(beside)) / 2
-
-
-def test_samplers_that_look_further_are_asked_themselves(scene, tmp_path):
+@pytest.mark.parametrize(
+    "reach", [{"window": 3}, {"radius": 15.0, "statistic": "std"}, {"method": "bilinear"}], ids=str
+)
+def test_samplers_that_look_further_are_asked_themselves(scene, tmp_path, reach):
     path, _, points, labels = scene
-    sampler = Averaging(path, year=2023, reach=0.00013, on_missing="nan")
-    inside = ~np.isnan(sampler.transform(points)).any(axis=1)
-    model = make_pipeline(sampler, RandomForestClassifier(5, random_state=0))
-    model.fit(points[inside], labels[inside])
-    with rasterio.open(predict_raster(model, None, None, tmp_path / "map.tif")) as file:
-        codes, places = file.read(1).ravel(), centres(file)
-    vectors = sampler.transform(places)
-    good = ~np.isnan(vectors).any(axis=1)
-    assert_array_equal(model.classes_[codes[good] - 1], model[-1].predict(vectors[good]))
-    assert (codes[~good] == 0).all()
-    plain = ~np.isnan(EmbeddingRasterSampler(path, on_missing="nan").transform(places)[:, 0])
-    assert (plain & ~good).any()
+    sampler = EmbeddingRasterSampler(path, year=2023, bands=[1, 5], **reach)
+    model = make_pipeline(sampler, RandomForestClassifier(5, random_state=0)).fit(points, labels)
+    out = predict_raster(model, None, None, tmp_path / "map.tif", max_bytes=2**20)
+    with rasterio.open(out) as file:
+        assert_array_equal(file.read(1).ravel(), expected_codes(model, centres(file)))
+        assert (file.read(1) == 0).any()
+
+
+def test_samplers_of_polygons_make_no_map(scene, tmp_path):
+    _, model, _, _ = scene
+    zonal = make_pipeline(EmbeddingRasterSampler(model[0].source, zonal="mean"), model[-1])
+    with pytest.raises(ValueError, match="zonal=None"):
+        predict_raster(zonal, None, None, tmp_path / "map.tif")
 
 
 class Counting(KNeighborsClassifier):
