@@ -9,11 +9,13 @@ import numpy as np
 
 from geofeat.rasters._candidates import BAD_COORDINATE, NO_COVERAGE, OK, OUTSIDE
 from geofeat.rasters._pixel_shapes import pixel_boxes, pixel_shapes, shape_in_grid
-from geofeat.rasters._polygons import areas_only
+from geofeat.rasters._polygons import areas_only, repaired
 from geofeat.rasters._projection import PixelGrid
 
 # Shares of a polygon below this are rounding.
 _TRACE = 1e-9
+# Degrees or pixels within which edges are taken for one where an exact overlay fails.
+_SNAP = 1e-10
 # Pixels of one size on the map differ on the ground by the map's scale: in UTM by 0.3 %.
 _EQUAL_SIZES = 0.05
 
@@ -88,8 +90,23 @@ def intersections(shapes: np.ndarray, regions: np.ndarray) -> np.ndarray:
     whole = shapely.covers(shapes, regions)
     part = np.where(whole, regions, shapes)
     cut = ~whole & ~shapely.covers(regions, shapes)
-    part[cut] = areas_only(shapely.intersection(shapes[cut], regions[cut]))
+    part[cut] = overlay("intersection", shapes[cut], regions[cut])
     return part
+
+
+def overlay(operation: str, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Areas of "intersection" or "difference" of pairs of shapes, None without any."""
+    import shapely
+
+    combine = getattr(shapely, operation)
+    try:
+        return areas_only(combine(ones, others))
+    except shapely.errors.GEOSException:  # edges that all but coincide; one pair is to blame
+        if ones.size > 1:
+            pairs = (slice(i, i + 1) for i in range(ones.size))
+            return np.concatenate([overlay(operation, ones[one], others[one]) for one in pairs])
+        mended = [np.array([repaired(shape[0])], dtype=object) for shape in (ones, others)]
+        return areas_only(combine(*mended, grid_size=_SNAP))
 
 
 def _prepare_repeated(shapes: np.ndarray) -> None:
@@ -225,12 +242,12 @@ def _without_taken(claims: Claims, part: np.ndarray, grids: list[PixelGrid]) -> 
             if part[j] is None or not _share_ground(claims.part[j], claims.part[k]):
                 continue
             taken = shape_in_grid(part[j], grids[claims.file[j]], grids[claims.file[k]])
-            rest = shapely.difference(part[k], taken)
-            part[k] = areas_only(np.array([rest], dtype=object))[0]
+            part[k] = overlay("difference", part[k : k + 1], np.array([taken], dtype=object))[0]
     return part
 
 
 def _share_ground(one: Any, other: Any) -> bool:
     import shapely
 
-    return bool(shapely.intersection(one, other).area > _TRACE * min(one.area, other.area))
+    shared = overlay("intersection", *(np.array([shape], dtype=object) for shape in (one, other)))
+    return bool(shapely.area(shared)[0] > _TRACE * min(one.area, other.area))

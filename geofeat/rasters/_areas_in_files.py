@@ -10,6 +10,7 @@ from geofeat.rasters._areas import (
     Areas,
     Claims,
     intersections,
+    overlay,
     reasons_of,
     representative_points,
     share_out,
@@ -109,15 +110,8 @@ def _own_zone_first(claims: Claims, zones: np.ndarray, headers: list[RasterHeade
     beyond = np.flatnonzero(beyond.any(axis=1))
     own = claims.part.copy()
     own[beyond] = intersections(claims.part[beyond], areas[beyond])
-    rest = np.array(
-        [
-            part if inside is None else shapely.difference(part, area)
-            for part, inside, area in zip(
-                claims.part[beyond], own[beyond], areas[beyond], strict=True
-            )
-        ],
-        dtype=object,
-    )
+    rest = overlay("difference", claims.part[beyond], areas[beyond])
+    beyond, rest = beyond[~shapely.is_missing(rest)], rest[~shapely.is_missing(rest)]
     held = np.flatnonzero(~shapely.is_missing(own))
     return Claims(
         np.concatenate([claims.polygon[held], claims.polygon[beyond]]),

@@ -98,12 +98,27 @@ def polygon_bounds(polygons: np.ndarray) -> np.ndarray:
 
 
 def repaired(shape: Any) -> Any:
-    """Make a geometry valid and keep its areas, or whatever is left where it has none."""
+    """Make a geometry valid and keep its areas, or whatever is left where it has none.
+
+    Parts of a multipolygon that overlap are joined.
+    """
     import shapely
 
-    valid = shapely.make_valid(shape)
-    areal = areas_only(np.array([valid], dtype=object))[0]
-    return valid if areal is None else areal
+    parts = [_valid(part) for part in shapely.get_parts(shape)]
+    areal = areas_only(np.array(parts, dtype=object))
+    areal = areal[~shapely.is_missing(areal)]
+    if areal.size == 1:
+        return areal[0]
+    return shapely.union_all(areal if areal.size else parts)
+
+
+def _valid(polygon: Any) -> Any:
+    import shapely
+
+    try:
+        return shapely.make_valid(polygon)
+    except shapely.errors.GEOSException:  # met with slivers that rounding has folded
+        return polygon.buffer(0)
 
 
 def areas_only(shapes: np.ndarray) -> np.ndarray:

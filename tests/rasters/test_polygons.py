@@ -72,6 +72,12 @@ def test_invalid_polygons_are_repaired_with_one_warning():
     assert_allclose([shape.area for shape in found], [0.5, BOX.area, 0.5])
 
 
+def test_parts_that_overlap_are_joined():
+    both = shapely.MultiPolygon([shapely.box(0, 0, 2, 2), shapely.box(1, 1, 3, 3)])
+    with pytest.warns(CoordinateWarning, match="invalid"):
+        assert_allclose(read(both)[0].area, 7)
+
+
 def test_polygons_without_area_are_no_reason_to_warn():
     found = read(shapely.Polygon([(1, 1), (2, 2), (1, 1)]), shapely.Polygon([(3, 3)] * 4))
     assert [shape.area for shape in found] == [0, 0]
