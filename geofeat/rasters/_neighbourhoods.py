@@ -146,7 +146,7 @@ def neighbourhoods(
     if largest > _PIXELS_AT_ONCE:
         raise LimitError(
             f"{largest} pixels around a point are asked for, the bound is {_PIXELS_AT_ONCE}: "
-            "choose a smaller window= or radius="
+            "choose a smaller window= or radius=, or sample polygons with zonal="
         )
     with source.reader(found, bands) as reader:
         order = np.argsort(reader.block[which], kind="stable")
