@@ -327,6 +327,15 @@ def test_the_sampler_takes_years_from_a_column_and_not_from_beside(frame):
         EmbeddingRasterSampler(stack, year=frame["year"].to_numpy()).transform(lazy)
 
 
+def test_polygons_are_summed_partition_by_partition(plots):
+    areas = gpd.GeoDataFrame(geometry=plots.geometry.buffer(150_000))
+    sampler = EmbeddingRasterSampler(world_raster(), zonal="mean", on_missing="nan")
+    lazy = dask_geopandas.from_geopandas(areas, npartitions=3)
+    assert_array_equal(sampler.transform(lazy).compute(), sampler.transform(areas))
+    assert_array_equal(sampler.fit(lazy).bounds_, sampler.fit(areas).bounds_)
+    assert_array_equal(sampler.transform(lazy).compute(), sampler.transform(areas))
+
+
 def test_rows_without_a_value_are_told_where_they_are_computed(frame):
     sampler = EmbeddingRasterSampler(world_raster()[:, :90])  # the northern half
     features = sampler.transform(dd.from_pandas(frame, npartitions=2))

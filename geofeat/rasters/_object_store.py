@@ -59,23 +59,21 @@ def public_part(address: Address, start: int, stop: int) -> Part | None:
 
 def signed_part(address: Address, start: int, stop: int) -> Part:
     """Ask for bytes of an object in a bucket once, with the credentials of the environment."""
-    from obstore.exceptions import (
-        BaseError,
-        NotFoundError,
-        PermissionDeniedError,
-        UnauthenticatedError,
-    )
+    from obstore import exceptions
 
-    status = {NotFoundError: 404, PermissionDeniedError: 403, UnauthenticatedError: 401}
     try:
         part = _part(_bucket(address.bucket), address.key, start, stop)
-    except BaseError as error:
+    except (exceptions.NotFoundError, FileNotFoundError) as error:
+        raise AttemptError("the bucket has no such object", 404) from error
+    except exceptions.BaseError as error:
         reason = str(error).partition("\n")[0][:200]
-        code = next((code for kind, code in status.items() if isinstance(error, kind)), None)
+        refused = isinstance(
+            error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
+        )
         raise AttemptError(
             f"the bucket cannot be read with the credentials of the environment ({reason})",
-            code,
-            again=code is None,
+            403 if refused else None,
+            again=not refused,
         ) from error
     if part is None:
         raise AttemptError("the bucket sends other bytes than those asked for", again=True)

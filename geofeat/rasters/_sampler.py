@@ -427,6 +427,13 @@ class EmbeddingRasterSampler(LocationTransformer):
         lon, lat = (np.asarray(axis, dtype=np.float64) for axis in (lon, lat))
         return PointPlaces(lon, lat, asked)
 
+    def _seen_in_fit(self, X: Any) -> tuple[np.ndarray, ...]:
+        if self.zonal is None:
+            return super()._seen_in_fit(X)
+        import shapely
+
+        return tuple(shapely.bounds(read_polygons(X, type(self).__name__)).T)
+
     def _features_dtype(self, X: Any) -> np.dtype[Any]:
         refuse_aligned_years(self.year)
         asked_years(self.year, X, self._read_places(X).n_rows, self._open().years, self.lag)

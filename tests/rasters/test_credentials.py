@@ -60,8 +60,12 @@ def test_obstore_signs_for_amazon(server, monkeypatch):
     signed = [r.headers for r in server.requests if "Authorization" in r.headers]
     assert len(signed) == server.count - 1 == 3
     assert all(h["Authorization"].startswith("AWS4-HMAC-SHA256") for h in signed)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"s3://bucket/a/c\.bin does not exist"):
         remote_stamp("s3://bucket/a/c.bin")
+    server.faults = [Fault("status", times=None, status=403)]
+    with pytest.raises(DownloadError, match="credentials of the environment") as caught:
+        remote_stamp("s3://bucket/a/c.bin")
+    assert (caught.value.status, caught.value.attempts) == (403, 1)
 
 
 @pytest.mark.parametrize(

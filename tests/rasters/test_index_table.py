@@ -44,7 +44,7 @@ def make_index(*, by_year, **options):
         }
     ).replace_schema_metadata({b"geo": b"{}"})
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, row_group_size=ROWS, **options)
+    pq.write_table(table, buffer, **{"row_group_size": ROWS, **options})
     return table, buffer.getvalue()
 
 
@@ -98,6 +98,13 @@ def test_slices_of_other_years_in_the_same_row_groups_are_kept_too(server):
     for year in YEARS:
         assert plain(index.read(["path"], year)) == expected(table, ["path"], year)
     assert server.requests == []
+
+
+def test_of_a_year_that_goes_on_in_another_row_group_no_part_is_kept(server):
+    table, content = make_index(by_year=True, row_group_size=15_000)
+    index = IndexTable(server.put("/i.parquet", content))
+    for year in YEARS:
+        assert plain(index.read(["path"], year)) == expected(table, ["path"], year)
 
 
 def test_a_later_process_reads_slices_and_asks_nothing(server, monkeypatch):
