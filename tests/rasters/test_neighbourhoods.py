@@ -153,8 +153,12 @@ def test_a_file_in_one_piece_or_four_in_any_direction_equals_brute_force(
     assert_array_equal(sampler(RasterSource(pieces), **parameters).transform(points), ours)
 
 
+@pytest.mark.parametrize("cell", [1, 16, 64])
 @pytest.mark.parametrize("parameters", METHODS, ids=str)
-def test_across_the_seam_neither_overhang_nor_the_other_zone_is_used(seam, tmp_path, parameters):
+def test_across_the_seam_neither_overhang_nor_the_other_zone_is_used(
+    seam, tmp_path, parameters, cell, monkeypatch
+):
+    monkeypatch.setattr(_neighbourhoods, "_CELL", cell)
     source = AlphaEarthSource(write_index(seam, "parquet", tmp_path), root=seam.root)
     rng = np.random.default_rng(3)
     points = np.column_stack([SEAM + rng.uniform(-3e-4, 3e-4, 60), rng.uniform(46.998, 47.002, 60)])
@@ -491,9 +495,11 @@ def test_values_beyond_a_limit_are_missing_and_the_tile_is_named(tmp_path):
     scales = np.full((height, width), 0.01, np.float32)
     scales[500, 20] = 1e4
     write_tessera(tmp_path / "2024", lon, lat, stored, scales)
-    point = to_lonlat(*place_of(transform, np.array([20.5]), np.array([500.5])), epsg)
+    # Four windows share the pixel, which counts once.
+    row, col = np.array([500.5, 499.5, 501.2, 500.1]), np.array([20.5, 20.1, 19.5, 21.4])
+    point = to_lonlat(*place_of(transform, col, row), epsg)
     one = EmbeddingRasterSampler(TesseraSource(tmp_path, max_abs=1e3), window=3, progress=False)
-    with pytest.warns(CoverageWarning, match=r"1 pixel\(s\) beyond max_abs in .*grid_10.05_87.05"):
+    with pytest.warns(CoverageWarning, match=r" 1 pixel\(s\) beyond max_abs in .*grid_10.05_87.05"):
         values = one.transform(point)
     assert_allclose(values, 1, rtol=1e-6)
 
