@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from geofeat.encoders._wrap import WrapEncoder
     from geofeat.rasters._alphaearth import AlphaEarthSource
     from geofeat.rasters._array_source import ArraySource
+    from geofeat.rasters._extract import extract
+    from geofeat.rasters._predict_raster import predict_raster
     from geofeat.rasters._quantization import dequantize, quantize
     from geofeat.rasters._raster_source import RasterSource
     from geofeat.rasters._sampler import EmbeddingRasterSampler
@@ -72,7 +74,9 @@ _HOME = {
     "convert_weights": "geofeat.embedders._convert_weights",
     "dequantize": "geofeat.rasters._quantization",
     "embed_grid": "geofeat.embedders._embed_grid",
+    "extract": "geofeat.rasters._extract",
     "list_models": "geofeat.embedders._registry",
+    "predict_raster": "geofeat.rasters._predict_raster",
     "quantize": "geofeat.rasters._quantization",
     "show_versions": "geofeat._versions",
 }
@@ -110,7 +114,9 @@ __all__ = [
     "embed_grid",
     "evaluation",
     "exceptions",
+    "extract",
     "list_models",
+    "predict_raster",
     "quantize",
     "show_versions",
 ]

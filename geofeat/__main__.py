@@ -1,11 +1,10 @@
-"""Command line: ``python -m geofeat [versions | demo]``."""
+"""Command line: ``python -m geofeat``, or ``geofeat`` where it is installed."""
 
 from __future__ import annotations
 
-import argparse
+import importlib.util
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,39 +18,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0 on success, 1 when something needed is not installed.
+        0 on success, 1 after an error, 2 for words that are no command, 130 after Ctrl-C.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m geofeat",
-        description="Earth embeddings and coordinate encodings as scikit-learn transformers.",
-    )
-    commands = parser.add_subparsers(dest="command", title="commands")
-    commands.add_parser("versions", help="print versions, threads and folders (the default)")
-    demo = commands.add_parser(
-        "demo", help="classify tree species of a SIMULATED landscape, print and draw the scores"
-    )
-    demo.add_argument(
-        "--output", type=Path, default=Path("demo"), help="folder for table and figure (demo)"
-    )
-    chosen = parser.parse_args(arguments)
-    if chosen.command == "demo":
-        return _demo(chosen.output)
-    from geofeat._versions import show_versions
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if importlib.util.find_spec("typer") is None:
+        from geofeat._plain_commands import run_plain
 
-    show_versions()
-    return 0
+        return run_plain(words)
+    from geofeat._command_line import run
 
-
-def _demo(output: Path) -> int:
-    from geofeat._demo import run_demo
-
-    try:
-        result = run_demo(output)
-    except ImportError as error:
-        print(f"geofeat demo: {error}", file=sys.stderr)
-        return 1
-    print(result.report)
-    return 0
+    return run(words)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ a missing coordinate is NaN, an impossible latitude is NaN with one warning, inf
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,17 @@ EARTH_RADIUS_KM = 6371.0088
 _LON_NAMES = {"lon", "long", "lng", "longitude", "x"}
 _LAT_NAMES = {"lat", "latitude", "y"}
 _AXES = ("longitude", "latitude")
+Warn = Callable[[str, type[Warning]], None]
 
 
-def read_lonlat(X: Any, owner: str) -> tuple[Any, Any, Any]:
+def read_lonlat(X: Any, owner: str, warn: Warn = warn_caller) -> tuple[Any, Any, Any]:
     """Longitude in [-180, 180) and latitude, two contiguous 1-D arrays, and their namespace.
 
     ``X`` must have passed `check_layout` and `require_lonlat`, or be a geometry. ``owner`` is the
-    name of the transformer for messages.
+    name of the transformer for messages, ``warn`` what is done with a message and its category.
     """
     if is_geometry(X):
-        lon, lat = _from_geometry(X, owner)
+        lon, lat = _from_geometry(X, owner, warn)
         xp: Any = np
         source = f"geometries in {X.crs.to_string()}" if X.crs.to_epsg() != 4326 else "X"
     else:
@@ -51,7 +53,7 @@ def read_lonlat(X: Any, owner: str) -> tuple[Any, Any, Any]:
         else:
             lon, lat = (tensor_values(column, xp, device, owner) for column in columns)
         source = "X"
-    return (*_to_valid_degrees(lon, lat, xp, owner, source), xp)
+    return (*_to_valid_degrees(lon, lat, xp, owner, source, warn), xp)
 
 
 def check_layout(X: Any, owner: str) -> Any:
@@ -182,7 +184,9 @@ def tensor_values(column: Any, xp: Any, device: Any, owner: str) -> Any:
     return xp.astype(column, dtype, copy=True)
 
 
-def _to_valid_degrees(lon: Any, lat: Any, xp: Any, owner: str, source: str) -> tuple[Any, Any]:
+def _to_valid_degrees(
+    lon: Any, lat: Any, xp: Any, owner: str, source: str, warn: Warn
+) -> tuple[Any, Any]:
     """Wrap longitude, turn impossible latitudes into NaN with one warning, refuse infinities."""
     if xp is np and _all_in_range(lon, lat):
         return lon, lat
@@ -195,7 +199,7 @@ def _to_valid_degrees(lon: Any, lat: Any, xp: Any, owner: str, source: str) -> t
             )
     outside = xp.abs(lat) > 90
     if xp.any(outside):
-        _warn_outside(_to_numpy(lon), _to_numpy(lat), _to_numpy(outside), owner, source)
+        _warn_outside(_to_numpy(lon), _to_numpy(lat), _to_numpy(outside), owner, source, warn)
         lat = xp.where(outside, xp.nan, lat)
     inside = (lon >= -180) & (lon < 180)
     if not xp.all(inside):  # NaN is not inside: it stays NaN
@@ -214,7 +218,7 @@ def _all_in_range(lon: np.ndarray, lat: np.ndarray) -> bool:
 
 
 def _warn_outside(
-    lon: np.ndarray, lat: np.ndarray, outside: np.ndarray, owner: str, source: str
+    lon: np.ndarray, lat: np.ndarray, outside: np.ndarray, owner: str, source: str, warn: Warn
 ) -> None:
     first = int(np.flatnonzero(outside)[0])
     hint = ""
@@ -222,7 +226,7 @@ def _warn_outside(
         hint = " Are the coordinates projected? Reproject to EPSG:4326, or pass a GeoDataFrame."
     elif np.nanmax(np.abs(lon)) <= 90:
         hint = " Are the columns swapped? The order is longitude, latitude."
-    warn_caller(
+    warn(
         f"{owner}: latitude of {source} outside [-90, 90] in {describe_rows(outside)}, the first "
         f"is {lat[first]:g} in row {first}; these rows become NaN.{hint}",
         CoordinateWarning,
@@ -239,7 +243,7 @@ def is_geometry(X: Any) -> bool:
     return geopandas is not None and isinstance(X, geopandas.GeoDataFrame | geopandas.GeoSeries)
 
 
-def _from_geometry(X: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:
+def _from_geometry(X: Any, owner: str, warn: Warn) -> tuple[np.ndarray, np.ndarray]:
     points = X.geometry
     if points.crs is None:
         raise ValueError(
@@ -259,10 +263,10 @@ def _from_geometry(X: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:
     _refuse_infinite_geometry(x, y, owner)
     if points.crs.to_epsg() == 4326:
         return x, y
-    _warn_degrees_in_metres(x, y, points.crs, owner)
+    _warn_degrees_in_metres(x, y, points.crs, owner, warn)
     lon, lat, lost = project_to_degrees(x, y, points.crs)
     if lost.any():
-        warn_caller(
+        warn(
             f"{owner}: {describe_rows(lost)} lie where {points.crs.to_string()} is not defined; "
             "these rows become NaN.",
             CoordinateWarning,
@@ -289,11 +293,11 @@ def project_to_degrees(x: np.ndarray, y: np.ndarray, crs: Any) -> tuple[Any, Any
     return lon, lat, ~kept & ~np.isnan(x) & ~np.isnan(y)
 
 
-def _warn_degrees_in_metres(x: np.ndarray, y: np.ndarray, crs: Any, owner: str) -> None:
+def _warn_degrees_in_metres(x: np.ndarray, y: np.ndarray, crs: Any, owner: str, warn: Warn) -> None:
     if not crs.is_projected or not x.size or np.isnan(x).all():
         return
     if np.nanmax(np.abs(x)) <= 180 and np.nanmax(np.abs(y)) <= 90:
-        warn_caller(
+        warn(
             f"{owner}: all coordinates look like degrees although their CRS {crs.to_string()} "
             "counts metres. set_crs names the CRS the numbers are in, to_crs changes it.",
             CoordinateWarning,

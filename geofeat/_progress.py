@@ -9,7 +9,9 @@ from geofeat._threads import in_pool_thread
 _SECONDS_BEFORE_BAR = 2.0
 
 
-def progress_bar(total: int, description: str, unit: str, progress: bool | None) -> Any:
+def progress_bar(
+    total: int, description: str, unit: str, progress: bool | None, *, initial: int = 0
+) -> Any:
     """Bar on the error stream, used as a context.
 
     Parameters
@@ -20,6 +22,8 @@ def progress_bar(total: int, description: str, unit: str, progress: bool | None)
         What is done, and what is counted.
     progress : bool or None
         Whether to show it. None: on a terminal, when the work takes longer than 2 s.
+    initial : int
+        Units that were done before; rate and time left do not count them.
     """
     from tqdm import tqdm
 
@@ -34,6 +38,7 @@ def progress_bar(total: int, description: str, unit: str, progress: bool | None)
         total=total,
         desc=description,
         unit=unit,
+        initial=initial,
         disable=None if progress is None else not progress,
         delay=_SECONDS_BEFORE_BAR if progress is None else 0,
     )

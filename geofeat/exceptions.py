@@ -32,12 +32,14 @@ class SourceError(GeofeatError, ValueError):
     Parameters
     ----------
     path : path-like or str
-        What was read.
+        What was read; of an address, user name, password and query are left out.
     reason : str
         What is wrong with it and how to mend it.
     """
 
     def __init__(self, path: object, reason: str):
+        if isinstance(path, str) and "://" in path:
+            path = without_secrets(path)
         super().__init__(path, reason)
         self.path = path
         self.reason = reason

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "geofeat"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = {"encoders", "embedders", "rasters", "learners", "evaluation", "datasets"}
 OPTIONAL = {"torch", "geopandas", "rasterio", "xarray", "matplotlib", "pyarrow", "pandas", "polars"}
-OPTIONAL |= {"dask", "huggingface_hub", "safetensors", "zarr", "obstore", "async_tiff", "urllib3"}
+OPTIONAL |= {"dask", "huggingface_hub", "safetensors", "zarr", "obstore", "urllib3"}
 OPTIONAL |= {"diskcache", "distributed", "dask_geopandas", "exactextract"}
 PRIVATE_SKLEARN = re.compile(r"(?<!_)sklearn(\.\w+)*\._|(?<!_)sklearn\S* import _")
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import sys
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,6 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from geofeat import AlphaEarthSource, EmbeddingRasterSampler, SphericalHarmonicsEncoder
-from geofeat.__main__ import main
 from geofeat._demo import (
     BASELINE,
     EVERYTHING,
@@ -182,26 +180,3 @@ def test_conclusions_follow_the_numbers():
     )
     assert "-10.0 points" in added[3]
     assert "overstate" not in added[3]
-
-
-def test_without_matplotlib_the_demo_says_what_to_install_before_any_work(
-    monkeypatch, tmp_path, capsys
-):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert main(["demo", "--output", str(tmp_path / "demo")]) == 1
-    assert "pip install 'geofeat[plot]'" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_command_line_prints_versions_by_default(capsys):
-    assert main([]) == 0
-    by_default = capsys.readouterr().out
-    assert main(["versions"]) == 0
-    assert capsys.readouterr().out == by_default
-    assert by_default.startswith("geofeat")
-
-
-def test_the_command_line_refuses_unknown_words(capsys):
-    with pytest.raises(SystemExit):
-        main(["dmeo"])
-    assert "dmeo" in capsys.readouterr().err

@@ -328,7 +328,8 @@ def test_the_sampler_takes_years_from_a_column_and_not_from_beside(frame):
 
 
 def test_polygons_are_summed_partition_by_partition(plots):
-    areas = gpd.GeoDataFrame(geometry=plots.geometry.buffer(150_000))
+    within = plots.geometry.x.abs() < 1.9e7  # clear of the antimeridian
+    areas = gpd.GeoDataFrame(geometry=plots.geometry[within].buffer(150_000))
     sampler = EmbeddingRasterSampler(world_raster(), zonal="mean", on_missing="nan")
     lazy = dask_geopandas.from_geopandas(areas, npartitions=3)
     assert_array_equal(sampler.transform(lazy).compute(), sampler.transform(areas))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from geofeat._base import LocationTransformer
+from geofeat._blas import single_threaded_blas
 from geofeat._sklearn import StrOptions
 from geofeat._threads import run_slabs, usable_threads
-from geofeat.embedders._blas import single_threaded_blas
 from geofeat.embedders._layers import Layers
 from geofeat.embedders._layout import Layout
 from geofeat.embedders._registry import find_model

@@ -52,6 +52,11 @@ def is_remote(path: str) -> bool:
     return bool(_REMOTE.match(path))
 
 
+def shown(path: str) -> str:
+    """Path as messages tell it: an address without user name, password and query."""
+    return without_secrets(path) if is_remote(path) else path
+
+
 def resolve(path: str) -> Address:
     """Find where a remote path is asked for.
 
@@ -61,27 +66,27 @@ def resolve(path: str) -> Address:
         The address is incomplete, or one of http that does not lead to this computer.
     """
     parts = urlsplit(path)
-    scheme, shown = parts.scheme.lower(), without_secrets(path)
+    scheme, name = parts.scheme.lower(), without_secrets(path)
     if scheme in ("s3", "gs"):
-        return _in_bucket(scheme, path, shown)
+        return _in_bucket(scheme, path, name)
     if scheme not in ("https", "http") or not parts.hostname:
-        raise SourceError(shown, "is no address of a file: https://, s3:// or gs:// are read")
+        raise SourceError(name, "is no address of a file: https://, s3:// or gs:// are read")
     if scheme == "http" and not is_loopback(parts.hostname):
-        raise SourceError(shown, "goes by http, which anybody on the way can alter; use https")
+        raise SourceError(name, "goes by http, which anybody on the way can alter; use https")
     authorization = ""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + base64.b64encode(pair.encode()).decode()
     host = parts.netloc.rpartition("@")[2]
     # What is written as it is gets its escapes; escapes that are there stay.
-    name = quote(parts.path, safe="/%:@!$&'()*+,;=~")
-    return Address(shown, urlunsplit((scheme, host, name, parts.query, "")), authorization)
+    escaped = quote(parts.path, safe="/%:@!$&'()*+,;=~")
+    return Address(name, urlunsplit((scheme, host, escaped, parts.query, "")), authorization)
 
 
-def _in_bucket(scheme: str, path: str, shown: str) -> Address:
+def _in_bucket(scheme: str, path: str, name: str) -> Address:
     bucket, _, key = path.partition("://")[2].partition("/")
     if not _BUCKET.fullmatch(bucket) or not key:
-        raise SourceError(shown, f"is no address of a file: {scheme}://bucket/name is")
+        raise SourceError(name, f"is no address of a file: {scheme}://bucket/name is")
     if scheme == "gs":
         base = f"{_GOOGLE}/{bucket}"
     elif bucket in _PROXIES and "AWS_ENDPOINT_URL" not in os.environ:
@@ -89,7 +94,7 @@ def _in_bucket(scheme: str, path: str, shown: str) -> Address:
     else:
         base = f"{_amazon_endpoint()}/{bucket}"
     found = resolve(f"{base}/{quote(key, safe='/~')}")
-    return found._replace(shown=shown, bucket=f"{scheme}://{bucket}", key=key)
+    return found._replace(shown=name, bucket=f"{scheme}://{bucket}", key=key)
 
 
 def _amazon_endpoint() -> str:

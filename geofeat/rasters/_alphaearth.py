@@ -16,11 +16,13 @@ from geofeat.rasters._alphaearth_index import (
     AlphaEarthIndex,
 )
 from geofeat.rasters._alphaearth_tables import INDEX_SUFFIXES, index_suffix
+from geofeat.rasters._area_serving import ServingFile, files_serving
 from geofeat.rasters._areas import Areas
 from geofeat.rasters._areas_in_files import areas_in_layers
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
 from geofeat.rasters._header import RasterHeader
+from geofeat.rasters._projection import PixelGrid
 from geofeat.rasters._raster_files import RasterFiles, raster_paths, year_in_path
 from geofeat.rasters._raster_reader import RasterReader
 from geofeat.rasters._remote import is_remote
@@ -131,6 +133,15 @@ class AlphaEarthSource(ImmutableSource):
         files = self._files()
         rules = SearchRules(declared=isinstance(files, AlphaEarthIndex), own_zone_first=True)
         return files.layer, files.header, files.covered_at_all, rules
+
+    def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
+        """Files that serve all places inside a closed line alike; see `files_serving`."""
+        return files_serving(lon, lat, year, *self._search())
+
+    def whole_grid(self) -> PixelGrid | None:
+        """Grid of the only file, None where there are several or an index."""
+        files = self._files()
+        return files.only_grid() if isinstance(files, RasterFiles) else None
 
     def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
         """Reader of the bands at the given positions."""

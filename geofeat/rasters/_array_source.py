@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from geofeat.rasters._area_serving import ServingFile, holds_line
 from geofeat.rasters._areas import Areas
 from geofeat.rasters._areas_in_cubes import areas_in_cubes
 from geofeat.rasters._array_axes import (
@@ -156,6 +157,17 @@ class ArraySource(ImmutableSource):
     def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
         """Parts of polygons in degrees that lie in the array; see `Areas`."""
         return areas_in_cubes(polygons, year, [self._cube(1)])
+
+    def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
+        """Layer that serves all places inside a closed line; None where not all lie within."""
+        found = self.locate(lon[:1], lat[:1], np.full(1, year))
+        if not found.file.size or not holds_line(self._grid(), lon, lat):
+            return None
+        return [ServingFile(found.files[int(found.file[0])], self._grid())]
+
+    def whole_grid(self) -> PixelGrid:
+        """Grid of the array."""
+        return self._grid()
 
     def reader(self, found: Candidates, bands: np.ndarray) -> CubeReader:
         """Reader of the bands at the given positions."""

@@ -89,6 +89,15 @@ class WindowedCandidates:
     def close(self) -> None:
         """Close what was opened: nothing, unless a reader says otherwise."""
 
+    def block_cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column of each candidate's block in the grid of its file's blocks."""
+        cut = np.array(self._layouts, dtype=np.int64).reshape(-1, 5)[self._file]
+        return self._row // cut[:, 2], self._col // cut[:, 3]
+
+    def block_bytes(self) -> np.ndarray:
+        """Bytes that a block of each file decodes to, int64."""
+        return np.array([layout.block_bytes for layout in self._layouts], dtype=np.int64)
+
     def windows(self, which: np.ndarray) -> list[BlockWindow]:
         """Windows that cover every block of the candidates ``which`` once, and no other block.
 

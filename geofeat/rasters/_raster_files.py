@@ -19,7 +19,7 @@ from geofeat.rasters._candidates import NO_LAYER_YEAR
 from geofeat.rasters._catalogue import Layer, utm_zone
 from geofeat.rasters._footprints import Footprints, grid_box, own_zone_boxes
 from geofeat.rasters._header import RasterHeader, look_at_remote, read_header
-from geofeat.rasters._projection import containing_pixels, pixel_positions
+from geofeat.rasters._projection import PixelGrid, containing_pixels, pixel_positions
 
 _SUFFIXES = (".tif", ".tiff")
 _YEAR = re.compile(r"\d{4}")
@@ -72,6 +72,10 @@ class RasterFiles:
         if path not in self._headers:
             self._headers[path] = self._check(read_header(path))
         return self._headers[path]
+
+    def only_grid(self) -> PixelGrid | None:
+        """Grid of the file, where there is one only."""
+        return self.header(self.paths[0]).grid if len(self.paths) == 1 else None
 
     def layer(self, year: int) -> Layer | None:
         """Files of one year, checked to agree in bands and type."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from geofeat.exceptions import CorruptFileError, LimitError, SourceError
+from geofeat.rasters._addresses import shown
 from geofeat.rasters._area_fetcher import AreaFetcher, Place
 from geofeat.rasters._blocks import BlockLayout, BlockWindow, WindowedCandidates
 from geofeat.rasters._candidates import Candidates
@@ -113,6 +114,24 @@ class RasterReader(WindowedCandidates):
                 else:  # a block that a sparse file leaves out has no size
                     total += sum(int(size or 0) for size in sizes)
         return total
+
+    def byte_tables(self) -> np.ndarray | None:
+        """Values of the stored bytes, float32 of shape (bands, 256), if alike in all files.
+
+        None as well where numbers are wider than bytes, or more than a byte tells what is missing.
+        """
+        decoders = [self._decoder(file) for file in range(len(self._headers))]
+        if any(header.masked for header in self._headers) or not decoders:
+            return None
+        if not np.isinf(self._limit):
+            return None
+        first = decoders[0].tables
+        for table, zeros in ((decoder.tables, decoder.zeros) for decoder in decoders):
+            if first is None or table is None or zeros:
+                return None
+            if not np.array_equal(first, table, equal_nan=True):
+                return None
+        return first
 
     def read(self, window: BlockWindow, sink: PixelSink) -> None:
         """Decode a window's blocks and hand the pixels of its candidates over."""
@@ -343,9 +362,9 @@ def _layout(header: RasterHeader, n_bands: int, max_block_bytes: int) -> BlockLa
     block_bytes = height * width * pixel_bytes
     if block_bytes > max_block_bytes:
         raise LimitError(
-            f"{header.path}: a block of {height} x {width} pixels decodes to {block_bytes} bytes, "
-            f"the bound is {max_block_bytes}. Raise it with max_block_bytes={block_bytes}, or "
-            "rewrite the file with smaller tiles."
+            f"{shown(header.path)}: a block of {height} x {width} pixels decodes to {block_bytes} "
+            f"bytes, the bound is {max_block_bytes}. Raise it with max_block_bytes={block_bytes}, "
+            "or rewrite the file with smaller tiles."
         )
     set_bytes = block_bytes * (n_bands if header.planar else 1)
     return BlockLayout(header.grid.height, header.grid.width, height, width, set_bytes)

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from geofeat._columns import describe_rows
+from geofeat.rasters._area_serving import ServingFile, files_serving
 from geofeat.rasters._areas import Areas
 from geofeat.rasters._areas_in_files import areas_in_layers
 from geofeat.rasters._candidates import NO_LAYER_YEAR, Candidates
 from geofeat.rasters._catalogue import SearchRules, search_layers
 from geofeat.rasters._decoding import check_rule, decoded_names
+from geofeat.rasters._projection import PixelGrid
 from geofeat.rasters._raster_files import RasterFiles, raster_paths
 from geofeat.rasters._raster_reader import RasterReader
 from geofeat.rasters._source_state import ImmutableSource
@@ -137,6 +139,14 @@ class RasterSource(ImmutableSource):
             edge_tolerance=self.edge_tolerance,
         )
         return files.layer, files.header, files.covered_at_all, rules
+
+    def serving(self, lon: np.ndarray, lat: np.ndarray, year: int) -> list[ServingFile] | None:
+        """Files that serve all places inside a closed line alike; see `files_serving`."""
+        return files_serving(lon, lat, year, *self._search())
+
+    def whole_grid(self) -> PixelGrid | None:
+        """Grid of the only file, None where there are several."""
+        return self._files().only_grid()
 
     def reader(self, found: Candidates, bands: np.ndarray) -> RasterReader:
         """Reader of the bands at the given positions."""

@@ -40,13 +40,16 @@ def read_candidates(
     missing: str,
     out: np.ndarray,
     progress: bool | None,
+    sink: PixelSink | None = None,
 ) -> Outcome:
     """Fill rows of ``out``, float32 of shape (n, bands), from the candidates of each point.
 
     In a block that must be read for one point, the pixels of all points are taken, also where
     another file comes first: what fails there is then served without reading again.
+
+    A ``sink`` of one's own takes the pixels in place of a `PixelSink` on ``out``.
     """
-    sink = PixelSink(out, found.point.size, missing)
+    sink = sink or PixelSink(out, found.point.size, missing)
     starts = found.first_of_points()
     best = starts[:-1].copy()
     several = found.point.size > (starts[1:] > starts[:-1]).sum()
@@ -84,7 +87,8 @@ def settle(
     """
     starts = found.first_of_points()
     served = best < starts[1:]
-    out[~served] = np.nan
+    if out.dtype.kind == "f":  # codes of a sink of one's own have no NaN
+        out[~served] = np.nan
     chosen = np.where(served, best, np.where(starts[:-1] < starts[1:], starts[:-1], -1))
     reason = found.reason.copy()
     tried = ~served & (chosen >= 0)
@@ -113,7 +117,7 @@ def read_windows(
     if spare.size:
         first = sink.spare.shape[0]
         sink.target[spare] = -1 - (first + np.arange(spare.size))
-        more = np.empty((spare.size, sink.out.shape[1]), dtype=np.float32)
+        more = np.empty((spare.size, sink.out.shape[1]), dtype=sink.out.dtype)
         sink.spare = np.concatenate([sink.spare, more])
     windows = reader.windows(which)
     n_blocks = sum(window.blocks for window in windows)

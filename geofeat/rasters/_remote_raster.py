@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from geofeat.exceptions import CorruptFileError, SourceError
+from geofeat.rasters._addresses import shown
 from geofeat.rasters._remote import RemoteStamp, read_ranges, remote_head, remote_stamp
 from geofeat.rasters._tiff_directory import TiffDirectory
 from geofeat.rasters._transport import Halted
@@ -54,7 +55,9 @@ class RemoteRaster:
         self.url = url
         head = remote_head(url, HEAD_BYTES)
         self.stamp = remote_stamp(url)
-        self.directory = TiffDirectory(url, self.stamp.size, _header_reader(url, head, self.stamp))
+        self.directory = TiffDirectory(
+            shown(url), self.stamp.size, _header_reader(url, head, self.stamp)
+        )
 
     def chunks(self, area: Area, bands: np.ndarray, masked: bool) -> list[tuple[int, np.ndarray]]:
         """Chunks of an area: of the image, and of its mask; bands count from 0."""
@@ -111,10 +114,14 @@ class FetchedArea(NamedTuple):
         Errors of reading name the remote file.
         """
         url = self.raster.url
-        chunks = [
-            (image, positions, [self.contents.get((image, p), b"") for p in positions.tolist()])
-            for image, positions in self.raster.chunks(self.area, bands, masked)
-        ]
+        chunks = []
+        for image, positions in self.raster.chunks(self.area, bands, masked):
+            sizes = self.raster.directory.images[image].size.ravel()[positions]
+            contents = [
+                self.contents[image, position] if size else b""
+                for position, size in zip(positions.tolist(), sizes.tolist(), strict=True)
+            ]
+            chunks.append((image, positions, contents))
         with open_in_memory(url, self.raster.directory.with_chunks(chunks)) as dataset:
             try:
                 yield dataset

@@ -25,7 +25,7 @@ class PixelSink:
 
     def __init__(self, out: np.ndarray, n_candidates: int, missing: str):
         self.out = out
-        self.spare = np.empty((0, out.shape[1]), dtype=np.float32)
+        self.spare = np.empty((0, out.shape[1]), dtype=out.dtype)
         self.target = np.zeros(n_candidates, dtype=np.int64)
         self.status = np.full(n_candidates, UNREAD, dtype=np.uint8)
         self.any_missing = missing == "any"

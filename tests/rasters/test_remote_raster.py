@@ -414,6 +414,23 @@ def test_small_masks_are_read_whole(server, tmp_path):
     assert_array_equal(read_mask_band(server.put("/land.tiff", tmp_path / "land.tiff")), land)
 
 
+def test_errors_of_rasters_tell_no_secret(server, raster):
+    path, _ = raster("planar")
+    content = path.read_bytes()
+    points, _, _ = random_pixels(100, HEIGHT, WIDTH, UTM)
+    whole, cut = (server.put(f"/{i}.tif", c) for i, c in enumerate((content, content[:300])))
+    for address, options in [
+        (cut, {}),
+        (whole, {"max_block_bytes": 10}),
+        (whole, {"decode": "aef"}),
+    ]:
+        secret = address.replace("//", "//me:key@") + "?token=x1y2"
+        with pytest.raises(ValueError, match=r"\.tif") as caught:
+            EmbeddingRasterSampler(RasterSource(secret, **options)).transform(points)
+        assert "x1y2" not in str(caught.value)
+        assert "key" not in str(caught.value)
+
+
 @pytest.mark.parametrize("layout", ["planar", "cog", "strips"])
 def test_truncated_files_are_errors(server, raster, layout):
     content = raster(layout)[0].read_bytes()

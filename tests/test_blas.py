@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from geofeat.embedders._blas import single_threaded_blas
+from geofeat._blas import single_threaded_blas
 
 
 def blas_threads():
