@@ -79,6 +79,8 @@ class ArraySource(ImmutableSource):
         The number that stands for nothing, or "zeros" as in `RasterSource`; by default the
         attribute ``_FillValue``. One in the array's encoding has been applied when the array was
         opened and is not looked at.
+    edge_tolerance : float, default=0.0
+        Points beyond the array's edge by up to this many pixels take the outermost pixel.
 
     Attributes
     ----------
@@ -111,14 +113,18 @@ class ArraySource(ImmutableSource):
         crs: str | int | None = None,
         decode: str = "none",
         nodata: float | str | None = None,
+        edge_tolerance: float = 0.0,
     ):
         check_rule(decode, nodata)
+        if not edge_tolerance >= 0:
+            raise ValueError(f"edge_tolerance must be 0 or more pixels, got {edge_tolerance}")
         if not hasattr(array, "data_vars") and array.dtype.kind not in "biuf":
             raise TypeError(f"array must hold real numbers, got {array.dtype}")
         self.array = array
         self.crs = crs
         self.decode = decode
         self.nodata = nodata
+        self.edge_tolerance = edge_tolerance
         self._grid_found: PixelGrid | None = None
 
     @property
@@ -145,7 +151,8 @@ class ArraySource(ImmutableSource):
         """Pixels that serve points, one at most; see `Candidates`."""
         point = searched_points(lon, lat)
         pairs = point, np.zeros_like(point)
-        return locate_in_cubes(lon, lat, year, [self._cube(point.size)], pairs)
+        cubes = [self._cube(point.size)]
+        return locate_in_cubes(lon, lat, year, cubes, pairs, self.edge_tolerance)
 
     def areas(self, polygons: np.ndarray, year: np.ndarray) -> Areas:
         """Parts of polygons in degrees that lie in the array; see `Areas`."""

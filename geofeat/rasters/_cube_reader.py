@@ -125,7 +125,8 @@ class CubeReader(WindowedCandidates):
         sink.status[which[np.isnan(scales).all(axis=0)]] = WATER
         if beyond.any():
             with self._lock:
-                self.beyond_limit.append((cube.path, int(beyond.sum())))
+                pixels = np.stack([axis[which[beyond]] for axis in self._pixels])
+                self.beyond_limit.append((cube.path, np.unique(pixels, axis=1).shape[1]))
 
     def _cube(self, window: BlockWindow) -> Cube:
         return self._cubes[int(np.searchsorted(self._first_slab, window.file, side="right")) - 1]

@@ -115,10 +115,12 @@ def locate_in_cubes(
     year: np.ndarray,
     cubes: Sequence[Cube],
     pairs: tuple[np.ndarray, np.ndarray],
+    edge_tolerance: float = 0.0,
 ) -> Candidates:
     """Pixels that hold the points, from pairs (point, cube) that are to be tried.
 
     The pairs come by point, in the order of preference; points with bad coordinates have none.
+    Those beyond an edge by up to ``edge_tolerance`` pixels get the outermost one.
     """
     reason = reasons_before_search(lon, lat)
     point, which = pairs
@@ -126,7 +128,7 @@ def locate_in_cubes(
     position = pixel_positions(lon[point], lat[point], which, grids)
     width = np.array([grid.width for grid in grids], dtype=np.int64)[which]
     height = np.array([grid.height for grid in grids], dtype=np.int64)[which]
-    col, row, inside = containing_pixels(*position, width, height, 0.0)
+    col, row, inside = containing_pixels(*position, width, height, edge_tolerance)
     layers = layers_of(cubes)
     file = layer_positions(cubes, which, year[point])
     kept = inside & (file >= 0)

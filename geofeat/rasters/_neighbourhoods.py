@@ -26,6 +26,8 @@ _VALUE_BYTES = 2**27
 # how near, as a share of a radius, as the radius itself.
 _SAME_PLACE = 1e-6
 _SAME_RADIUS = 1e-7
+# Neighbourhoods that begin in one square of so many pixels are looked at together.
+_CELL = 64
 
 
 class Neighbourhood(NamedTuple):
@@ -146,7 +148,7 @@ def neighbourhoods(
     if largest > _PIXELS_AT_ONCE:
         raise LimitError(
             f"{largest} pixels around a point are asked for, the bound is {_PIXELS_AT_ONCE}: "
-            "choose a smaller window= or radius="
+            "choose a smaller window= or radius=, or sample polygons with zonal="
         )
     with source.reader(found, bands) as reader:
         order = np.argsort(reader.block[which], kind="stable")
@@ -354,30 +356,51 @@ def _own_throughout(
     pixels: tuple[np.ndarray, np.ndarray],
     year: np.ndarray,
 ) -> np.ndarray:
-    """Whether the source gives all four corners of each neighbourhood to the anchor's file."""
+    """Whether the source gives all of each neighbourhood to the anchor's file.
+
+    What a source gives to a file has no holes: a box whose four corners are the file's is. Boxes
+    around neighbourhoods that lie together are looked at first.
+    """
     col, row = pixels
-    corners = [(edge(col, axis=1), end(row, axis=1)) for edge in _ENDS for end in _ENDS]
+    boxes = np.stack([col.min(axis=1), col.max(axis=1), row.min(axis=1), row.max(axis=1)], axis=1)
+    cells = np.column_stack([file, year, boxes[:, 0] // _CELL, boxes[:, 2] // _CELL])
+    _, first, cell = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+    around = boxes[first]
+    for side, reach in enumerate((np.minimum, np.maximum, np.minimum, np.maximum)):
+        reach.at(around[:, side], cell, boxes[:, side])
+    whole = _owns_boxes(source, files, grids, file[first], around, year[first])[cell]
+    rest = np.flatnonzero(~whole)
+    whole[rest] = _owns_boxes(source, files, grids, file[rest], boxes[rest], year[rest])
+    return whole
+
+
+def _owns_boxes(
+    source: Source,
+    files: list[Any],
+    grids: list[PixelGrid],
+    file: np.ndarray,
+    boxes: np.ndarray,
+    year: np.ndarray,
+) -> np.ndarray:
+    """Whether all four corners of boxes (first and last column, first and last row) are a file's.
+
+    A corner beyond the raster is not, also where the raster goes round the globe to it.
+    """
+    paths = np.array([record.path for record in files], dtype=object)
     whole = np.ones(file.size, dtype=bool)
-    for corner_col, corner_row in corners:
+    for side, end in ((0, 2), (0, 3), (1, 2), (1, 3)):
         here = np.flatnonzero(whole)
         if not here.size:
             break
-        place = _centres(grids, file[here], corner_col[here], corner_row[here])
-        other = source.locate(*place, year[here])
-        same = (
-            np.array([record.path for record in other.files], dtype=object)[other.file]
-            == (np.array([record.path for record in files], dtype=object)[file[here[other.point]]])
-        )
-        # A raster around the globe holds the corner too, at its other end.
-        same &= other.col == corner_col[here[other.point]]
-        same &= other.row == corner_row[here[other.point]]
+        col, row = boxes[here, side], boxes[here, end]
+        other = source.locate(*_centres(grids, file[here], col, row), year[here])
+        names = np.array([record.path for record in other.files], dtype=object)
+        same = names[other.file] == paths[file[here[other.point]]]
+        same &= (other.col == col[other.point]) & (other.row == row[other.point])
         own = np.zeros(here.size, dtype=bool)
         own[other.point[same]] = True
         whole[here[~own]] = False
     return whole
-
-
-_ENDS = (np.min, np.max)
 
 
 def _cross_edges(

@@ -388,7 +388,7 @@ class _TileReader(WindowedCandidates):
         )
         check_unchanged(tile.stored)
         check_unchanged(tile.scales)
-        beyond = int((state == 2).sum())
+        beyond = np.unique(pixels[state == 2]).size
         if beyond:
             self.beyond_limit.append((tile.path, beyond))
         missing = np.flatnonzero(state == 1)

@@ -286,3 +286,22 @@ def test_datasets_that_are_no_embeddings_say_so():
         sampler(cubes).transform(points)
     with pytest.raises(ValueError, match="no variable of numbers"):
         sampler(xr.Dataset({"a": ("x", [1.0])})).transform(points)
+
+
+def test_points_just_beyond_the_edge_take_the_outermost_pixel_on_request():
+    array = xr.DataArray(
+        np.arange(6.0).reshape(1, 2, 3),
+        coords={"band": ["a"], "lat": [1.0, 0.0], "lon": [10.0, 11.0, 12.0]},
+        dims=("band", "lat", "lon"),
+    )
+    points = [[9.4, 1.0], [12.9, -0.9], [12.0, 2.01], [11.0, 0.0]]
+    for tolerance, expected in (
+        (0.0, [np.nan, np.nan, np.nan, 4]),
+        (0.2, [0, np.nan, np.nan, 4]),
+        (0.5, [0, 5, np.nan, 4]),
+    ):
+        source = ArraySource(array, edge_tolerance=tolerance)
+        found = EmbeddingRasterSampler(source, on_missing="nan").transform(points)
+        assert_array_equal(found[:, 0], expected)
+    with pytest.raises(ValueError, match="edge_tolerance"):
+        ArraySource(array, edge_tolerance=-1)

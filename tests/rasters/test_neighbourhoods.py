@@ -153,8 +153,12 @@ def test_a_file_in_one_piece_or_four_in_any_direction_equals_brute_force(
     assert_array_equal(sampler(RasterSource(pieces), **parameters).transform(points), ours)
 
 
+@pytest.mark.parametrize("cell", [1, 16, 64])
 @pytest.mark.parametrize("parameters", METHODS, ids=str)
-def test_across_the_seam_neither_overhang_nor_the_other_zone_is_used(seam, tmp_path, parameters):
+def test_across_the_seam_neither_overhang_nor_the_other_zone_is_used(
+    seam, tmp_path, parameters, cell, monkeypatch
+):
+    monkeypatch.setattr(_neighbourhoods, "_CELL", cell)
     source = AlphaEarthSource(write_index(seam, "parquet", tmp_path), root=seam.root)
     rng = np.random.default_rng(3)
     points = np.column_stack([SEAM + rng.uniform(-3e-4, 3e-4, 60), rng.uniform(46.998, 47.002, 60)])
@@ -217,6 +221,28 @@ def test_tiles_of_tessera_and_arrays(tmp_path, parameters):
         assert_allclose(ours, truth, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("crs", "transform", "metres"),
+    [
+        (32632, Affine(8.660254, 10.0, 500_000, 5.0, -17.320508, 5_300_000), 1),
+        (2263, Affine(32.8, 0, 980_000, 0, -32.8, 200_000), 1200 / 3937),
+    ],
+    ids=["rotated, of oblong pixels", "in feet"],
+)
+def test_metres_of_a_radius_on_other_grids(tmp_path, crs, transform, metres):
+    values = np.random.default_rng(0).normal(size=(32, 32)).astype(np.float32)
+    path = write_raster(
+        tmp_path / "a.tif", values[None], crs=f"EPSG:{crs}", transform=transform, nodata=-99
+    )
+    x, y = place_of(transform, *positions_in(50, 20, 20, seed=1).T + 6)
+    row, col = np.mgrid[0:32, 0:32]
+    centre_x, centre_y = place_of(transform, col + 0.5, row + 0.5)
+    far = np.hypot(centre_x - x[:, None, None], centre_y - y[:, None, None]) * metres
+    truth = [values[near].mean() for near in far <= 47.0]
+    ours = sampler(path, radius=47.0).transform(to_lonlat(x, y, crs))
+    assert_allclose(ours[:, 0], truth, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("tolerance", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("parameters", METHODS, ids=str)
 def test_the_outermost_pixel_counts_once_whatever_the_tolerance(tmp_path, parameters, tolerance):
@@ -230,8 +256,17 @@ def test_the_outermost_pixel_counts_once_whatever_the_tolerance(tmp_path, parame
     points = to_lonlat(*place_of(GRID, *positions.T), 32632)
     onto_edge = np.clip(positions, [0, 0], [50 - 1e-9, 60 - 1e-9])
     truth = brute_force(onto_edge, pixel_of(values), parameters)
-    ours = sampler(RasterSource(path, edge_tolerance=tolerance), **parameters).transform(points)
-    assert_allclose(ours, truth, rtol=1e-5, atol=1e-6)
+    axes = {
+        "y": GRID.f - 10 * (np.arange(60) + 0.5),
+        "x": GRID.c + 10 * (np.arange(50) + 0.5),
+    }
+    array = xr.DataArray(values, coords=axes, dims=("band", "y", "x"))
+    for source in (
+        RasterSource(path, edge_tolerance=tolerance),
+        ArraySource(array, crs=32632, nodata=-99, edge_tolerance=tolerance),
+    ):
+        ours = sampler(source, **parameters).transform(points)
+        assert_allclose(ours, truth, rtol=1e-5, atol=1e-6)
 
 
 def test_tiles_of_tessera_that_stop_short_of_their_cell(tmp_path):
@@ -460,9 +495,11 @@ def test_values_beyond_a_limit_are_missing_and_the_tile_is_named(tmp_path):
     scales = np.full((height, width), 0.01, np.float32)
     scales[500, 20] = 1e4
     write_tessera(tmp_path / "2024", lon, lat, stored, scales)
-    point = to_lonlat(*place_of(transform, np.array([20.5]), np.array([500.5])), epsg)
+    # Four windows share the pixel, which counts once.
+    row, col = np.array([500.5, 499.5, 501.2, 500.1]), np.array([20.5, 20.1, 19.5, 21.4])
+    point = to_lonlat(*place_of(transform, col, row), epsg)
     one = EmbeddingRasterSampler(TesseraSource(tmp_path, max_abs=1e3), window=3, progress=False)
-    with pytest.warns(CoverageWarning, match=r"1 pixel\(s\) beyond max_abs in .*grid_10.05_87.05"):
+    with pytest.warns(CoverageWarning, match=r" 1 pixel\(s\) beyond max_abs in .*grid_10.05_87.05"):
         values = one.transform(point)
     assert_allclose(values, 1, rtol=1e-6)
 
