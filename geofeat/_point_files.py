@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geofeat.rasters._extract import Extraction
+    from geofeat.rasters._extract_report import Extraction
 
 _PARQUET = {".parquet", ".geoparquet", ".pq"}
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}

@@ -12,8 +12,10 @@ from geofeat._columns import frame_names
 from geofeat.exceptions import LimitError
 from geofeat.rasters._alphaearth import AlphaEarthSource
 from geofeat.rasters._candidates import BAD_COORDINATE, OK, REASONS
+from geofeat.rasters._places import PointPlaces
 from geofeat.rasters._quantization import quantize
 from geofeat.rasters._sampler import EmbeddingRasterSampler
+from geofeat.rasters._sampling import band_positions
 from geofeat.rasters._tessera import TesseraSource
 
 # What becomes of rows of a transformer that reads no raster.
@@ -151,9 +153,10 @@ def compute(job: RowJob, group: TileGroup | RowChunk) -> GroupResult:
 def _sample(job: RowJob, group: TileGroup) -> GroupResult:
     sampler = job.transformer
     source = sampler._open()
-    bands = sampler._band_positions(source)
+    bands = band_positions(sampler.bands, source)
     values = np.empty((group.items.size, bands.size), dtype=np.float32)
-    (layer,) = sampler._fill(source, group.lon, group.lat, [group.year], bands, values)
+    places = PointPlaces(group.lon, group.lat, sampler._asked())
+    (layer,) = sampler._fill(source, places, [group.year], bands, values)
     records = _records(job, values)
     records["reason"] = layer.reason
     if job.with_file:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from geofeat.rasters._extract_store import sync_file
-from geofeat.rasters._sampling import locate
+from geofeat.rasters._sampling import band_positions, locate
 from geofeat.rasters._sources import Source
 
 _RUN_ITEMS = 2**21
@@ -63,7 +63,7 @@ class RunWriter:
     ) -> None:
         """Take a slice of rows, an item for each of ``years``."""
         source = sampler._open()
-        bands = sampler._band_positions(source)
+        bands = band_positions(sampler.bands, source)
         for layer, year in enumerate(years):
             items = np.empty(lon.size, dtype=ITEM)
             items["item"] = (first + np.arange(lon.size)) * self._n_layers + layer
