@@ -23,16 +23,15 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from affine import Affine
 from pyproj import Transformer
-from raster_sampling import compare, seconds
+from raster_sampling import BANDS, BLOCK, EPSG, alphaearth_profile, compare, seconds
 from rasterio.windows import Window
 
 from geofeat import AlphaEarthSource, EmbeddingRasterSampler
 from geofeat._threads import usable_threads
 
-N_FILES, HEIGHT, WIDTH, BLOCK, BANDS = 16, 2048, 1024, 1024, 64
-WEST, SOUTH, EPSG = 400_000.0, 5_300_000.0, 32632
+N_FILES, HEIGHT, WIDTH = 16, 2048, 1024
+WEST, SOUTH = 400_000.0, 5_300_000.0
 N_POINTS = 20_000
 
 
@@ -46,23 +45,7 @@ def write_file(path: Path, file: int) -> None:
     rng = np.random.default_rng(file)
     noise = rng.standard_normal((HEIGHT + BANDS, WIDTH), dtype=np.float32) * 30
     stored = np.clip(np.rint(noise), -127, 127).astype(np.int8)
-    west, south = corner(file)
-    profile = {
-        "driver": "GTiff",
-        "width": WIDTH,
-        "height": HEIGHT,
-        "count": BANDS,
-        "dtype": "int8",
-        "crs": f"EPSG:{EPSG}",
-        "transform": Affine(10, 0, west, 0, 10, south),
-        "nodata": -128,
-        "interleave": "band",
-        "tiled": True,
-        "blockxsize": BLOCK,
-        "blockysize": BLOCK,
-        "compress": "zstd",
-        "BIGTIFF": "YES",
-    }
+    profile = alphaearth_profile(WIDTH, HEIGHT, *corner(file))
     with rasterio.open(path, "w", **profile) as out:
         for band in range(BANDS):
             out.write(stored[band : band + HEIGHT], band + 1)

@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -37,17 +38,16 @@ TILE = (0.05, 52.05)  # 1140 x 730 pixels
 N_POINTS = 20_000
 
 
-def write_alphaearth(path: Path) -> None:
-    """Write the file in the published format: south-up, planar, ZSTD, int8."""
-    rng = np.random.default_rng(0)
-    profile = {
+def alphaearth_profile(width: int, height: int, west: float, south: float) -> dict[str, Any]:
+    """Describe a file in the published format to rasterio."""
+    return {
         "driver": "GTiff",
-        "width": SIDE,
-        "height": SIDE,
+        "width": width,
+        "height": height,
         "count": BANDS,
         "dtype": "int8",
         "crs": f"EPSG:{EPSG}",
-        "transform": Affine(10, 0, WEST, 0, 10, SOUTH),
+        "transform": Affine(10, 0, west, 0, 10, south),
         "nodata": -128,
         "interleave": "band",
         "tiled": True,
@@ -57,6 +57,12 @@ def write_alphaearth(path: Path) -> None:
         "predictor": 1,
         "BIGTIFF": "YES",
     }
+
+
+def write_alphaearth(path: Path) -> None:
+    """Write the file in the published format: south-up, planar, ZSTD, int8."""
+    rng = np.random.default_rng(0)
+    profile = alphaearth_profile(SIDE, SIDE, WEST, SOUTH)
     with rasterio.open(path, "w", **profile) as file:
         for band in range(BANDS):
             noise = rng.standard_normal((SIDE, SIDE), dtype=np.float32) * 30

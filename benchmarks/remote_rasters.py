@@ -24,17 +24,24 @@ from typing import NamedTuple
 
 import numpy as np
 import rasterio
-from affine import Affine
 from pyproj import Transformer
-from raster_sampling import TILE, write_tessera
+from raster_sampling import (
+    BANDS,
+    BLOCK,
+    EPSG,
+    SOUTH,
+    TILE,
+    WEST,
+    alphaearth_profile,
+    write_tessera,
+)
 from rasterio.windows import Window
 
 from geofeat import AlphaEarthSource, EmbeddingRasterSampler, TesseraSource
 from geofeat._tessera_grid import tessera_grid
 from geofeat.rasters._block_cache import clear_cache
 
-SIDE, BLOCK, BANDS = 8192, 1024, 64
-WEST, SOUTH, EPSG = 500_000.0, 5_300_000.0, 32632
+SIDE = 8192
 FILLED = ((0, 0), (0, 5), (3, 2), (7, 7))  # block rows and columns that hold numbers
 GDAL = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -121,23 +128,7 @@ def serving(root: Path, counter: Counter) -> Iterator[str]:
 def write_alphaearth(path: Path) -> None:
     """Write the file of true size with four filled block sets."""
     rng = np.random.default_rng(0)
-    profile = {
-        "driver": "GTiff",
-        "width": SIDE,
-        "height": SIDE,
-        "count": BANDS,
-        "dtype": "int8",
-        "crs": f"EPSG:{EPSG}",
-        "transform": Affine(10, 0, WEST, 0, 10, SOUTH),
-        "nodata": -128,
-        "interleave": "band",
-        "tiled": True,
-        "blockxsize": BLOCK,
-        "blockysize": BLOCK,
-        "compress": "zstd",
-        "BIGTIFF": "YES",
-        "SPARSE_OK": "TRUE",
-    }
+    profile = alphaearth_profile(SIDE, SIDE, WEST, SOUTH) | {"SPARSE_OK": "TRUE"}
     path.parent.mkdir(parents=True)
     with rasterio.open(path, "w", **profile) as file:
         for band in range(BANDS):

@@ -45,7 +45,7 @@ def writing_whole(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             temporary.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def remove_stale(folder: Path) -> None:
@@ -71,7 +71,7 @@ def explain_cache_trouble(error: OSError, folder: Path, n_bytes: int) -> OSError
     return kind(error.errno, message, str(folder))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name last through a power cut, where the system knows how."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)

@@ -13,9 +13,10 @@ import numpy as np
 
 import geofeat
 from geofeat._progress import progress_bar
+from geofeat._whole_file import sync_folder
 from geofeat.rasters._extract_points import PointTable
 from geofeat.rasters._extract_rows import STORED_FORMS, RowJob, native_form
-from geofeat.rasters._extract_store import WorkFolder, sync_file, sync_folder
+from geofeat.rasters._extract_store import WorkFolder, sync_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,11 +16,12 @@ import numpy as np
 
 from geofeat._coordinates import check_layout, read_lonlat
 from geofeat._progress import progress_bar
+from geofeat._whole_file import sync_folder
 from geofeat.exceptions import SourceError
 from geofeat.rasters._extract_points import PointTable
 from geofeat.rasters._extract_rows import RowJob, TileGroup
 from geofeat.rasters._extract_runs import ITEM, Cut, RunWriter, parts_of
-from geofeat.rasters._extract_store import sync_folder, write_synced
+from geofeat.rasters._extract_store import write_synced
 from geofeat.rasters._years import asked_years, listed_years, row_years
 
 _SLICE_ROWS = 2**17

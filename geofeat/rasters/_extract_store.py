@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from geofeat._whole_file import sync_folder
 from geofeat.exceptions import CorruptFileError, SourceError
 from geofeat.rasters._extract_rows import GroupResult
 
@@ -319,16 +320,6 @@ def sync_file(file: Any) -> None:
     """Bring what was written to an open file to disk."""
     file.flush()
     os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names last through a power cut, where the system knows how."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def _merge(into: Finished, news: Finished) -> None:

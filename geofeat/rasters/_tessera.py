@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,16 @@ from geofeat.rasters._tessera_site import GEOTESSERA, SOURCE_COOPERATIVE, Tesser
 
 N_BANDS = 128
 _REMOTE_BLOCK_BYTES = 2**24
+
+
+class _TilesOfCells(NamedTuple):
+    """What was found for n cells: positions in ``tiles`` and ``absent`` or -1, and why."""
+
+    tile: np.ndarray
+    verdict: np.ndarray
+    absent_file: np.ndarray
+    tiles: list[TesseraTile]
+    absent: list[str]
 
 
 class TesseraSource(ImmutableSource):
@@ -146,20 +157,11 @@ class TesseraSource(ImmutableSource):
         # The same arithmetic as the producer's, so that a point on an edge gets the same tile.
         lon_cell = np.floor(lon[good] * 10).astype(np.int64)
         lat_cell = np.floor(lat[good] * 10).astype(np.int64)
-        tiles: list[TesseraTile] = []
-        absent: list[str] = []
-        code = np.full(good.size, -1)
+        found = self._tiles_of(lon_cell, lat_cell, year[good])
+        code, tiles, absent = found.tile, found.tiles, found.absent
+        reason[good] = found.verdict
         absent_file = np.full(lon.size, -1)
-        keys, cell_of = _cells(lon_cell, lat_cell, year[good])
-        found = zip(_members(cell_of, len(keys)), self._look_up(keys), strict=True)
-        for rows, (tile, verdict) in found:
-            if isinstance(tile, TesseraTile):
-                code[rows] = len(tiles)
-                tiles.append(tile)
-            elif tile is not None:
-                absent_file[good[rows]] = len(absent)
-                absent.append(tile)
-            reason[good[rows]] = verdict
+        absent_file[good] = found.absent_file
         served = code >= 0
         point, file = good[served], code[served]
         grids = [tile.grid for tile in tiles]
@@ -183,24 +185,15 @@ class TesseraSource(ImmutableSource):
         """Parts of polygons in degrees that lie in each tile's cell; see `Areas`."""
         reason = reasons_of(polygons)
         polygon, lon_cell, lat_cell, part = cells_of_polygons(polygons)
-        tiles: list[TesseraTile] = []
-        absent: list[str] = []
-        file = np.full(polygon.size, -1)
+        cells = self._tiles_of(lon_cell, lat_cell, year[polygon])
+        file, absent = cells.tile, cells.absent
+        reason[polygon[cells.verdict == NO_YEAR]] = NO_YEAR
         absent_file = np.full(polygons.size, -1)
-        keys, cell_of = _cells(lon_cell, lat_cell, year[polygon])
-        looked_up = zip(_members(cell_of, len(keys)), self._look_up(keys), strict=True)
-        for rows, (tile, verdict) in looked_up:
-            if isinstance(tile, TesseraTile):
-                file[rows] = len(tiles)
-                tiles.append(tile)
-            elif tile is not None:
-                absent_file[polygon[rows]] = len(absent)
-                absent.append(tile)
-            elif verdict == NO_YEAR:
-                reason[polygon[rows]] = NO_YEAR
+        lost = cells.absent_file >= 0
+        absent_file[polygon[lost]] = cells.absent_file[lost]
         kept = file >= 0
         claims = Claims(polygon[kept], file[kept], part[kept])
-        found = share_out(polygons, claims, tiles, reason, declared=True, exclusive=False)
+        found = share_out(polygons, claims, cells.tiles, reason, declared=True, exclusive=False)
         served = np.isin(np.arange(polygons.size), found.polygon)
         return found._replace(absent=absent, absent_file=np.where(served, -1, absent_file))
 
@@ -220,6 +213,26 @@ class TesseraSource(ImmutableSource):
                 else TesseraFolder(root, self.release)
             )
         return self._found
+
+    def _tiles_of(
+        self, lon_cell: np.ndarray, lat_cell: np.ndarray, year: np.ndarray
+    ) -> _TilesOfCells:
+        """Tiles of cells in years, each looked up once."""
+        keys, cell_of = _cells(lon_cell, lat_cell, year)
+        tile, absent_file = np.full(cell_of.size, -1), np.full(cell_of.size, -1)
+        verdict = np.full(cell_of.size, NO_COVERAGE, dtype=np.uint8)
+        tiles: list[TesseraTile] = []
+        absent: list[str] = []
+        found = zip(_members(cell_of, len(keys)), self._look_up(keys), strict=True)
+        for rows, (record, reason) in found:
+            verdict[rows] = reason
+            if isinstance(record, TesseraTile):
+                tile[rows] = len(tiles)
+                tiles.append(record)
+            elif record is not None:
+                absent_file[rows] = len(absent)
+                absent.append(record)
+        return _TilesOfCells(tile, verdict, absent_file, tiles, absent)
 
     def _look_up(
         self, cells: list[tuple[int, int, int]]
