@@ -16,12 +16,11 @@ import numpy as np
 
 from geofeat._coordinates import check_layout, read_lonlat
 from geofeat._progress import progress_bar
-from geofeat._whole_file import sync_folder
+from geofeat._whole_file import sync_folder, write_whole
 from geofeat.exceptions import SourceError
 from geofeat.rasters._extract_points import PointTable
 from geofeat.rasters._extract_rows import RowJob, TileGroup
 from geofeat.rasters._extract_runs import ITEM, Cut, RunWriter, parts_of
-from geofeat.rasters._extract_store import write_synced
 from geofeat.rasters._years import asked_years, listed_years, row_years
 
 _SLICE_ROWS = 2**17
@@ -111,7 +110,7 @@ def plan_tiles(
         "warnings": _told_once(warnings),
     }
     sync_folder(folder)
-    write_synced(folder / "plan.json", json.dumps(described).encode())
+    write_whole(folder / "plan.json", json.dumps(described).encode())
     return TilePlan(folder)
 
 

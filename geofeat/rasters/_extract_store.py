@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from geofeat._whole_file import sync_folder
+from geofeat._whole_file import sync_folder, write_whole
 from geofeat.exceptions import CorruptFileError, SourceError
 from geofeat.rasters._extract_rows import GroupResult
 
@@ -91,7 +91,7 @@ class WorkFolder:
         job = self.folder / "job.json"
         if not resume or not job.exists() or not self._holds_work():
             self._clear()
-            write_synced(job, json.dumps(signature, indent=1).encode())
+            write_whole(job, json.dumps(signature, indent=1).encode())
             return
         self._refuse_other(json.loads(job.read_text()), signature)
         self._read_journal()
@@ -304,16 +304,6 @@ def refuse_without_space(folder: Path, needed: int) -> None:
             "fewer columns need less",
             str(folder),
         )
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        sync_file(file)
-    temporary.replace(path)
-    sync_folder(path.parent)
 
 
 def sync_file(file: Any) -> None:
