@@ -114,22 +114,21 @@ def geotransform(attributes: Sequence[Mapping[str, Any]]) -> tuple[float, ...] |
                     f"spatial:registration is {attrs['spatial:registration']!r}, only 'pixel' is "
                     "supported"
                 )
-            return _six(attrs["spatial:transform"])
+            return _of_grid(attrs["spatial:transform"], "abcdef")
         if "GeoTransform" in attrs:
-            c, a, b, f, d, e = _six(str(attrs["GeoTransform"]).split())
-            return a, b, c, d, e, f
+            return _of_grid(str(attrs["GeoTransform"]).split(), "cabfde")
     return None
 
 
-def _six(numbers: Any) -> tuple[float, ...]:
-    found = tuple(float(number) for number in numbers)
-    if (
-        len(found) != 6
-        or not np.isfinite(found).all()
-        or found[0] * found[4] == found[1] * found[3]
-    ):
-        raise ValueError(f"a geotransform has six numbers of a grid, got {numbers}")
-    return found
+def _of_grid(numbers: Sequence[Any], order: str) -> tuple[float, ...]:
+    """Numbers a to f of x = a col + b row + c, y = d col + e row + f, which come in ``order``."""
+    if len(numbers) == 6:
+        by_name = {name: float(number) for name, number in zip(order, numbers, strict=True)}
+        found = tuple(by_name[name] for name in "abcdef")
+        a, b, _, d, e, _ = found
+        if np.isfinite(found).all() and a * e != b * d:
+            return found
+    raise ValueError(f"a geotransform has six numbers of a grid, got {numbers}")
 
 
 def crs_wkt(

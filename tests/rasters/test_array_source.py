@@ -270,6 +270,14 @@ def test_a_geotransform_where_axes_have_one_pixel_or_no_coordinates():
     grid = Affine(8, -6, 500_000, 6, 8, 5_200_000)
     points, row, col = random_pixels(100, 30, 40, grid)
     assert_array_equal(sampler(turned).transform(points)[:, 0], values[row, col])
+    equator = said.copy()  # a first edge at 0 is a number like any other
+    equator.spatial_ref.attrs["GeoTransform"] = "500000 10 0 0 0 -10"
+    points, row, col = random_pixels(100, 30, 40, Affine(10, 0, 500_000, 0, -10, 0))
+    assert_array_equal(sampler(equator).transform(points)[:, 0], values[row, col])
+    for wrong in ("500000 10 0 5200000 0", "500000 10 0 5200000 0 0", "500000 nan 0 5200000 0 10"):
+        turned.spatial_ref.attrs["GeoTransform"] = wrong
+        with pytest.raises(ValueError, match="six numbers of a grid"):
+            sampler(turned).transform(points)
 
 
 def test_datasets_that_are_no_embeddings_say_so():
