@@ -131,6 +131,28 @@ class WindowedCandidates:
             for a, b in pairwise(cuts)
         ]
 
+    def windows_of_area(
+        self, file: int, rows: tuple[int, int], cols: tuple[int, int]
+    ) -> list[BlockWindow]:
+        """Windows, without candidates, of all pixels from the first to the last row and column."""
+        layout = self._layouts[file]
+        height = layout.block_height
+        width = layout.block_width * max(1, _WINDOW_BYTES // layout.block_bytes)
+        nobody = np.empty(0, dtype=np.int64)
+        return [
+            BlockWindow(
+                file,
+                max(row, rows[0]),
+                max(col, cols[0]),
+                min(row + height - 1, rows[1]) + 1 - max(row, rows[0]),
+                min(col + width - 1, cols[1]) + 1 - max(col, cols[0]),
+                1,
+                nobody,
+            )
+            for row in range(rows[0] - rows[0] % height, rows[1] + 1, height)
+            for col in range(cols[0] - cols[0] % width, cols[1] + 1, width)
+        ]
+
     def _cuts(self, file: np.ndarray, row: np.ndarray, col: np.ndarray) -> list[int]:
         """Where a new window starts among the touched blocks, and their number at the end."""
         same_file = file[1:] == file[:-1]

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from geofeat._threads import run_slabs
+from geofeat._threads import run_slabs, run_tasks
 from geofeat.kernels._forest import scatter_codes
 from geofeat.kernels._gather import scale_to_unit_length
 from geofeat.rasters._area_serving import ServingFile
+from geofeat.rasters._blocks import BlockWindow
 from geofeat.rasters._candidates import NODATA, OK, REASONS, Candidates
 from geofeat.rasters._forest_votes import CodedForest
 from geofeat.rasters._map_grid import MapGrid, Tile
@@ -97,23 +98,49 @@ def read_codes(
         return None
     if vectors.source.overlap == "mean":
         return None
-    row, col = np.divmod(wanted, tile.width)
-    found = _found_alike(
-        vectors.source, grid, tile, vectors.years[0], row + tile.row, col + tile.col
-    )
-    if found is None:
+    files = _files_alike(vectors.source, grid, tile, vectors.years[0])
+    if files is None:
         return None
-    with vectors.source.reader(found, vectors.bands) as reader:
+    row, col = np.divmod(wanted[:1], tile.width)
+    first = _pixels_of(files, row + tile.row, col + tile.col)
+    opened: Any = vectors.source.reader(first, vectors.bands)
+    with opened as reader:
         ask = getattr(reader, "byte_tables", None)
         tables = ask() if ask is not None else None
-    coded = None if tables is None else coded_for(tables)
-    if coded is None:
-        return None
-    codes = np.empty((wanted.size, vectors.bands.size), dtype=np.int8)
+        coded = None if tables is None else coded_for(tables)
+        if coded is None:
+            return None
+        codes = np.empty((wanted.size, vectors.bands.size), dtype=np.int8)
+        if len(files) == 1 and wanted.size == tile.height * tile.width and reader.is_local:
+            valid = _read_throughout(reader, tile, files[0].shift, codes, coded)
+            losses.add(np.where(valid, OK, NODATA), [], [])
+            return codes, valid, coded
+    row, col = np.divmod(wanted, tile.width)
+    found = _pixels_of(files, row + tile.row, col + tile.col)
     sink = _CodeSink(codes, found.point.size, coded)
     outcome = read_candidates(vectors.source, found, vectors.bands, "any", codes, False, sink)
     losses.add(outcome.reason, found.absent, outcome.beyond_limit)
     return codes, outcome.reason == OK, coded
+
+
+def _read_throughout(
+    reader: Any, tile: Tile, shift: _Shift, codes: np.ndarray, coded: CodedForest
+) -> np.ndarray:
+    """Read a tile that one file fills, block by block; tell which pixels have a value."""
+    valid = np.zeros(tile.height * tile.width, dtype=bool)
+    spare = np.empty((0, codes.shape[1]), dtype=np.int8)
+    rows = shift.row + shift.down * (tile.row + np.array([0, tile.height - 1]))
+    cols = shift.col + shift.across * (tile.col + np.array([0, tile.width - 1]))
+
+    def work(window: BlockWindow) -> None:
+        down = (window.row + np.arange(window.height) - shift.row) * shift.down - tile.row
+        across = (window.col + np.arange(window.width) - shift.col) * shift.across - tile.col
+        target = (down[:, None] * tile.width + across).reshape(-1)
+        raw = reader.read_planes(window).view(np.uint8)
+        valid[target] = scatter_codes(raw, coded.codes, coded.is_missing, target, codes, spare)
+
+    run_tasks(work, reader.windows_of_area(0, (rows.min(), rows.max()), (cols.min(), cols.max())))
+    return valid
 
 
 def read_tile(
@@ -154,8 +181,9 @@ def read_tile(
     n_bands = vectors.bands.size
     for i, year in enumerate(vectors.years):
         block = rows if len(vectors.years) == 1 else np.empty((wanted.size, n_bands), np.float32)
-        found = _found_alike(vectors.source, grid, tile, year, row, col)
-        if found is not None:
+        files = _files_alike(vectors.source, grid, tile, year)
+        if files is not None:
+            found = _pixels_of(files, row, col)
             outcome = read_candidates(
                 vectors.source, found, vectors.bands, vectors.missing, block, False
             )
@@ -186,26 +214,47 @@ def _to_unit_length(rows: np.ndarray) -> None:
     run_slabs(lambda a, b: scale_to_unit_length(rows[a:b]), len(rows), _SLAB_ROWS)
 
 
-def _found_alike(
-    source: Any, grid: MapGrid, tile: Tile, year: int, row: np.ndarray, col: np.ndarray
-) -> Candidates | None:
-    """Candidates of pixels that the same files serve, on whose lattice the map lies; else None."""
+class _Shift(NamedTuple):
+    """Where the map's pixels lie in a file: first row and step, first column and step."""
+
+    row: int
+    down: int
+    col: int
+    across: int
+
+
+class _FileOfTile(NamedTuple):
+    """A file that serves all pixels of a tile, as the source's reader knows it."""
+
+    file: Any
+    shift: _Shift
+
+
+def _files_alike(source: Any, grid: MapGrid, tile: Tile, year: int) -> list[_FileOfTile] | None:
+    """Files, best first, that serve all pixels of a tile and on whose lattice the map lies."""
     ask = getattr(source, "serving", None)
     if ask is None or min(tile.height, tile.width) < 2:
         return None
     files: list[ServingFile] | None = ask(*_outline(grid, tile), year)
     if files is None:
         return None
-    shifts = [_shift(grid, file.grid) for file in files]
-    if None in shifts:
-        return None
+    found = []
+    for file in files:
+        shift = _shift(grid, file.grid)
+        if shift is None:
+            return None
+        found.append(_FileOfTile(file.file, shift))
+    return found
+
+
+def _pixels_of(files: list[_FileOfTile], row: np.ndarray, col: np.ndarray) -> Candidates:
+    """Candidates of pixels of the map in all of the files."""
     n, k = row.size, len(files)
     rows = np.empty((n, k), dtype=np.int64)
     cols = np.empty((n, k), dtype=np.int64)
-    for i, shift in enumerate(shifts):
-        assert shift is not None
-        rows[:, i] = shift[0] + shift[1] * row
-        cols[:, i] = shift[2] + shift[3] * col
+    for i, (_, shift) in enumerate(files):
+        rows[:, i] = shift.row + shift.down * row
+        cols[:, i] = shift.col + shift.across * col
     return Candidates(
         np.repeat(np.arange(n), k),
         np.tile(np.arange(k), n),
@@ -226,8 +275,8 @@ def _outline(grid: MapGrid, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
     return grid.lonlat(row + tile.row, col + tile.col)
 
 
-def _shift(grid: MapGrid, file: PixelGrid) -> tuple[int, int, int, int] | None:
-    """First row and step, first column and step of the map's pixels in a file; None if askew."""
+def _shift(grid: MapGrid, file: PixelGrid) -> _Shift | None:
+    """Where the map's pixels lie in a file; None if askew."""
     a, b, c, d, e, f = file.transform
     if b or d or not _same_crs(grid.crs, file.crs):
         return None
@@ -245,7 +294,7 @@ def _shift(grid: MapGrid, file: PixelGrid) -> tuple[int, int, int, int] | None:
         if abs(last - (round(first) + direction * (length - 1))) > _ALIGNED:
             return None
         numbers += [round(first), direction]
-    return numbers[0], numbers[1], numbers[2], numbers[3]
+    return _Shift(*numbers)
 
 
 def _same_crs(one: str, other: str) -> bool:

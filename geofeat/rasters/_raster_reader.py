@@ -154,14 +154,26 @@ class RasterReader(WindowedCandidates):
             raw = self._gather_planes(window, fetched, offsets)
             self._hand_over(sink, which, raw, decoder, hidden)
             return
-        with self._pixels(window, fetched, self._bands) as dataset:
-            planes = read_block(dataset, self._bands + 1, window, None)
-        planes = planes.reshape(self._bands.size, -1)
+        planes = self._planes(window, fetched)
         for first in range(0, which.size, _POINTS_AT_ONCE):
             part = slice(first, first + _POINTS_AT_ONCE)
             raw = np.take(planes, offsets[part], axis=1)
             part_hidden = None if hidden is None else hidden[part]
             self._hand_over(sink, which[part], raw, decoder, part_hidden)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all files lie on this machine."""
+        return not any(is_remote(header.path) for header in self._headers)
+
+    def read_planes(self, window: BlockWindow) -> np.ndarray:
+        """Decode all pixels of a window of a local file; numbers as stored, (bands, pixels)."""
+        return self._planes(window, None)
+
+    def _planes(self, window: BlockWindow, fetched: FetchedArea | None) -> np.ndarray:
+        with self._pixels(window, fetched, self._bands) as dataset:
+            planes = read_block(dataset, self._bands + 1, window, None)
+        return planes.reshape(self._bands.size, -1)
 
     def _gather_planes(
         self, window: BlockWindow, fetched: FetchedArea | None, offsets: np.ndarray

@@ -501,7 +501,7 @@ def test_places_and_pixels_are_found_alike_with_and_without_the_short_way(
     for number, (model, bounds) in enumerate(cases):
         short = predict_raster(model, None, bounds, tmp_path / f"s{number}.tif")
         with monkeypatch.context() as patch:
-            patch.setattr(_map_reading, "_found_alike", lambda *_: None)
+            patch.setattr(_map_reading, "_files_alike", lambda *_: None)
             long = predict_raster(model, None, bounds, tmp_path / f"l{number}.tif")
         assert_array_equal(rasterio.open(short).read(), rasterio.open(long).read())
 
