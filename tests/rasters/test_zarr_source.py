@@ -142,7 +142,7 @@ def test_only_chunks_with_points_are_read_and_each_once(mosaic, chunk_reads):
     report = sampler(source, year=2022).coverage(points)
     chunk_reads.clear()
     sampler(source, year=2022).transform(np.vstack([points, points]))
-    bodies = [(key, part) for key, part in chunk_reads if hasattr(part, "start")]
+    bodies = [(key, part.start) for key, part in chunk_reads if hasattr(part, "start")]
     assert len(set(bodies)) == len(bodies)
     touched = {(r // 16, c // 16) for r, c in zip(row, col, strict=True)}
     written = {(r, c) for r, c in touched if not (r >= 4 and c >= 8)}
