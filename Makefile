@@ -27,6 +27,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/embedders.py
 	$(BIN)/python benchmarks/harmonic_features.py
 	$(BIN)/python benchmarks/rasters.py
+	$(BIN)/python benchmarks/bulk_extraction.py
 	$(BIN)/python benchmarks/encoders_gpu.py
 	$(BIN)/python benchmarks/kriging.py
 	$(BIN)/python benchmarks/real_data.py
