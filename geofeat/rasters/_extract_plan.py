@@ -21,6 +21,7 @@ from geofeat.exceptions import SourceError
 from geofeat.rasters._extract_points import PointTable
 from geofeat.rasters._extract_rows import RowJob, TileGroup
 from geofeat.rasters._extract_runs import ITEM, Cut, RunWriter, parts_of
+from geofeat.rasters._extract_store import read_described
 from geofeat.rasters._years import asked_years, listed_years, row_years
 
 _SLICE_ROWS = 2**17
@@ -39,7 +40,7 @@ class TilePlan:
     """
 
     def __init__(self, folder: Path):
-        described = json.loads((folder / "plan.json").read_text())
+        described = read_described(folder / "plan.json")
         self._cuts = [Cut(*cut) for cut in described["cuts"]]
         self._stamps: dict[str, list[int]] = described["stamps"]
         self.warnings: list[str] = described["warnings"]
