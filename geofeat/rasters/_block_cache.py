@@ -285,6 +285,11 @@ def _bytes_only() -> Any:
         def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> bytes | None:
             return _fetch(Path(self._directory), mode, filename, value)
 
+        def remove(self, file_path: str) -> None:
+            # A foreign name may lead to a file outside the folder.
+            if _FILE_NAME.fullmatch(str(file_path)):
+                super().remove(file_path)
+
     return BytesOnly
 
 

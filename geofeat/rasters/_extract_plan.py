@@ -17,10 +17,11 @@ import numpy as np
 from geofeat._coordinates import check_layout, read_lonlat
 from geofeat._progress import progress_bar
 from geofeat._whole_file import sync_folder, write_whole
-from geofeat.exceptions import SourceError
+from geofeat.exceptions import CorruptFileError, SourceError
 from geofeat.rasters._extract_points import PointTable
 from geofeat.rasters._extract_rows import RowJob, TileGroup
 from geofeat.rasters._extract_runs import ITEM, Cut, RunWriter, parts_of
+from geofeat.rasters._extract_store import read_described
 from geofeat.rasters._years import asked_years, listed_years, row_years
 
 _SLICE_ROWS = 2**17
@@ -39,13 +40,16 @@ class TilePlan:
     """
 
     def __init__(self, folder: Path):
-        described = json.loads((folder / "plan.json").read_text())
+        described = read_described(folder / "plan.json")
         self._cuts = [Cut(*cut) for cut in described["cuts"]]
         self._stamps: dict[str, list[int]] = described["stamps"]
         self.warnings: list[str] = described["warnings"]
         n_runs = described["runs"]
         self._runs = [folder / f"items-{i}" for i in range(n_runs)]
-        self._spans = np.fromfile(folder / "spans", dtype=np.int64).reshape(-1, n_runs, 2)
+        spans = np.fromfile(folder / "spans", dtype=np.int64)
+        if spans.size != 2 * n_runs * len(self._cuts):
+            raise CorruptFileError(folder / "spans", "is damaged; resume=False starts over")
+        self._spans = spans.reshape(-1, n_runs, 2)
 
     @property
     def sizes(self) -> list[int]:

@@ -93,7 +93,7 @@ class WorkFolder:
             self._clear()
             write_whole(job, json.dumps(signature, indent=1).encode())
             return
-        self._refuse_other(json.loads(job.read_text()), signature)
+        self._refuse_other(read_described(job), signature)
         self._read_journal()
         for path in self.folder.glob("bucket-*"):
             number = int(path.name.split("-")[1])
@@ -304,6 +304,17 @@ def refuse_without_space(folder: Path, needed: int) -> None:
             "fewer columns need less",
             str(folder),
         )
+
+
+def read_described(path: Path) -> dict[str, Any]:
+    """Read what a file of the work folder tells; one that was damaged is named."""
+    try:
+        told = json.loads(path.read_bytes())
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise CorruptFileError(path, "is damaged; resume=False starts over")
+    return told
 
 
 def sync_file(file: Any) -> None:

@@ -6,6 +6,7 @@ window are put behind the file's own header, with new addresses, in memory.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -187,14 +188,15 @@ class TiffDirectory:
         places = {}
         for tag, (kind, count, value) in entries.items():
             length = count * _BYTES[kind]
-            if length > _MAX_VALUE_BYTES:
-                raise LimitError(
-                    f"{self._name}: a field of its header takes {length} bytes, the bound is "
-                    f"{_MAX_VALUE_BYTES}; copy the file here, or have it rewritten with larger "
-                    "tiles."
-                )
             if length > width:
                 places[tag] = (struct.unpack(self._order + form, value)[0], length)
+        # All together: fields that overlap make much of a small file.
+        total = sum(length for _, length in places.values())
+        if total > _MAX_VALUE_BYTES:
+            raise LimitError(
+                f"{self._name}: the fields of its header take {total} bytes, the bound is "
+                f"{_MAX_VALUE_BYTES}; copy the file here, or have it rewritten with larger tiles."
+            )
         elsewhere = dict(zip(places, self._read(list(places.values())), strict=True))
         return {
             tag: Entry(kind, count, elsewhere.get(tag, value[: count * _BYTES[kind]]))
@@ -226,9 +228,9 @@ class TiffDirectory:
         numbers = []
         for tags in ((_TILE_OFFSETS, _STRIP_OFFSETS), (_TILE_COUNTS, _STRIP_COUNTS)):
             entry = next((entries[tag] for tag in tags if tag in entries), None)
-            if entry is None or entry.kind not in _INTEGERS or entry.number != np.prod(shape):
+            if entry is None or entry.kind not in _INTEGERS or entry.number != math.prod(shape):
                 raise CorruptFileError(
-                    self._name, f"does not say where its {int(np.prod(shape))} blocks lie"
+                    self._name, f"does not say where its {math.prod(shape)} blocks lie"
                 )
             stored = np.frombuffer(entry.value, self._order + _INTEGERS[entry.kind])
             numbers.append(stored.astype(np.int64).reshape(shape))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from geofeat.exceptions import CorruptFileError, GeofeatError, SourceError
+from geofeat.exceptions import CorruptFileError, GeofeatError, LimitError, SourceError
 from geofeat.rasters._array_axes import (
     calendar_years,
     crs_wkt,
@@ -28,10 +28,13 @@ from geofeat.rasters._cubes import (
     gather_from_chunks,
     regular_edges,
 )
+from geofeat.rasters._zarr_store import reading_metadata
 
 _USUAL_NAMES = ("time", "band", "y", "x")
 _BAND_LISTS = ("band_names", "embedding_dimensions", "bands")
 _NOTHING = ("_FillValue", "nodata", "missing_value")
+_MAX_COORDINATE_BYTES = 2**28
+_MAX_CHUNKS = 2**24  # along one axis
 _ZONE = re.compile(r"utm(0[1-9]|[1-5]\d|60)")
 
 
@@ -80,16 +83,21 @@ def read_zarr_cube(node: Any, path: str, name: str | None, crs: Any, scales: boo
         Whether to use an array ``scales`` beside it.
     """
     group = node if hasattr(node, "group_keys") else None
-    array = node if group is None else _embeddings(node, path, name)
+    with reading_metadata(path):
+        array = node if group is None else _embeddings(node, path, name)
+        scaling = group["scales"] if scales and group is not None and "scales" in group else None
     if array.dtype.kind not in "biuf":
         raise SourceError(path, f"holds {array.dtype}, embeddings are real numbers")
-    scaling = group["scales"] if scales and group is not None and "scales" in group else None
+    if 0 in array.shape:
+        raise CorruptFileError(path, f"holds an array of shape {array.shape}")
     dims = _dims(array)
     axes = named_axes(dims, path)
-    told = [array.attrs, *_mappings(array, group), *([] if group is None else [group.attrs])]
+    told = [array.attrs, *_mappings(array, group, path), *([] if group is None else [group.attrs])]
     shape = (array.shape[dims.index(axes["y"])], array.shape[dims.index(axes["x"])])
     transform = geotransform(told)
-    x, y = (_coordinate(group, axes[axis]) if transform is None else None for axis in ("x", "y"))
+    x, y = (
+        _coordinate(group, axes[axis], path) if transform is None else None for axis in ("x", "y")
+    )
     n_bands = 1 if axes["band"] is None else array.shape[dims.index(axes["band"])]
     parts = [array] if scaling is None else [array, scaling]
     cube = Cube(
@@ -100,7 +108,7 @@ def read_zarr_cube(node: Any, path: str, name: str | None, crs: Any, scales: boo
         years=_years(array, group, axes["time"], path),
         n_bands=n_bands,
         dtype=array.dtype,
-        edges=common_edges([_edges(part) for part in parts]),
+        edges=common_edges([_edges(part, path) for part in parts]),
         gather=_gather(array, path),
         scales=None if scaling is None else _gather_scales(scaling, path),
         apart=not array.store.supports_listing,
@@ -108,7 +116,7 @@ def read_zarr_cube(node: Any, path: str, name: str | None, crs: Any, scales: boo
     attrs = array.attrs
     return ZarrCube(
         cube,
-        _labels(told, group, axes["band"], n_bands),
+        _labels(told, group, axes["band"], n_bands, path),
         _nodata(array),
         float(attrs.get("scale_factor", 1.0)),
         float(attrs.get("add_offset", 0.0)),
@@ -141,20 +149,29 @@ def _dims(array: Any) -> tuple[str, ...]:
     return usual or tuple(f"axis {i}" for i in range(array.ndim))
 
 
-def _mappings(array: Any, group: Any) -> list[Mapping[str, Any]]:
+def _mappings(array: Any, group: Any, path: str) -> list[Mapping[str, Any]]:
     """Attributes of the variables that CF calls grid mappings."""
     if group is None:
         return []
     names = dict.fromkeys([array.attrs.get("grid_mapping"), "spatial_ref"])
-    return [group[name].attrs for name in names if name and name in group]
+    with reading_metadata(path):
+        return [group[name].attrs for name in names if name and name in group]
 
 
-def _coordinate(group: Any, dim: str | None) -> np.ndarray | None:
+def _coordinate(group: Any, dim: str | None, path: str) -> np.ndarray | None:
     """Coordinates along a dimension, None where none are stored."""
-    if group is None or dim is None or dim not in group:
+    if group is None or dim is None:
         return None
-    array = group[dim]
-    values = np.asarray(array[:])
+    with reading_metadata(path):
+        if dim not in group:
+            return None
+        array = group[dim]
+        if array.nbytes > _MAX_COORDINATE_BYTES:
+            raise LimitError(
+                f"{path}: the coordinates along {dim} take {array.nbytes} bytes, the bound is "
+                f"{_MAX_COORDINATE_BYTES}; tell the grid by a spatial:transform instead."
+            )
+        values = np.asarray(array[:])
     if "units" in array.attrs and " since " in str(array.attrs["units"]):
         import xarray
 
@@ -166,7 +183,7 @@ def _coordinate(group: Any, dim: str | None) -> np.ndarray | None:
 def _years(array: Any, group: Any, dim: str | None, path: str) -> tuple[int, ...]:
     if dim is None:
         return (NO_LAYER_YEAR,)
-    stamps = _coordinate(group, dim)
+    stamps = _coordinate(group, dim, path)
     if stamps is None and "years" in array.attrs:
         stamps = np.array(array.attrs["years"])
     size = array.shape[_dims(array).index(dim)]
@@ -178,12 +195,14 @@ def _years(array: Any, group: Any, dim: str | None, path: str) -> tuple[int, ...
 
 
 def _labels(
-    told: Sequence[Mapping[str, Any]], group: Any, dim: str | None, n_bands: int
+    told: Sequence[Mapping[str, Any]], group: Any, dim: str | None, n_bands: int, path: str
 ) -> tuple[str, ...] | None:
     """Names of the bands: a coordinate of strings, or a list among the attributes."""
     lists = [attrs[name] for attrs in told for name in _BAND_LISTS if name in attrs]
-    if group is not None and dim is not None and dim in group and group[dim].dtype.kind in "UOT":
-        lists.insert(0, group[dim][:].tolist())
+    with reading_metadata(path):
+        found = group[dim] if group is not None and dim is not None and dim in group else None
+        if found is not None and found.dtype.kind in "UOT" and found.shape == (n_bands,):
+            lists.insert(0, found[:].tolist())
     for names in lists:
         if isinstance(names, list) and len(names) == n_bands == len(set(map(str, names))):
             return tuple(str(name) for name in names)
@@ -214,16 +233,21 @@ def _float_of_text(text: str) -> float | None:
         return None
 
 
-def _edges(array: Any) -> Edges:
+def _edges(array: Any, path: str) -> Edges:
     """Edges of the chunks, in a sharded array of those inside the shards."""
     dims = _dims(array)
-    axes = named_axes(dims, "an array")
+    axes = named_axes(dims, path)
     along = []
     for axis in ("time", "y", "x"):
         if axes[axis] is None:
             along.append(np.array([0, 1]))
         else:
             i = dims.index(axes[axis])
+            if (n_chunks := array.shape[i] // max(array.chunks[i], 1)) > _MAX_CHUNKS:
+                raise LimitError(
+                    f"{path}: {n_chunks} chunks along {axes[axis]}, the bound is {_MAX_CHUNKS}; "
+                    "rewrite the array with larger chunks."
+                )
             along.append(regular_edges(array.shape[i], array.chunks[i]))
     return Edges(*along)
 

@@ -25,7 +25,7 @@ from geofeat.rasters._decoding import (
 )
 from geofeat.rasters._source_state import ImmutableSource
 from geofeat.rasters._zarr_cubes import ZarrCube, read_zarr_cube, zone_groups
-from geofeat.rasters._zarr_store import open_node, shown_address
+from geofeat.rasters._zarr_store import open_node, reading_metadata, shown_address
 
 PUBLIC_STORES = {"aef-mosaic": "tge-labs/aef-mosaic", "tessera-v1": "tessera/tessera/zarr/v1"}
 _SCALED = "tessera"
@@ -194,15 +194,18 @@ class ZarrSource(ImmutableSource):
     def _contents(self) -> _Contents:
         """What the store holds; read once."""
         root = open_node(self._address)
-        zones = zone_groups(root, self.array)
+        with reading_metadata(shown_address(self._address)):
+            zones = zone_groups(root, self.array)
         if zones is None:
             return _Contents([self._cube(root, shown_address(self._address))], None)
         found: dict[int, ZarrCube] = {}
 
         def look(zone: int) -> None:
-            if zones[zone] in root:
-                path = f"{shown_address(self._address)}/{zones[zone]}"
-                found[zone] = self._cube(root[zones[zone]], path)
+            path = f"{shown_address(self._address)}/{zones[zone]}"
+            with reading_metadata(path):
+                node = root.get(zones[zone])
+            if node is not None:
+                found[zone] = self._cube(node, path)
 
         run_tasks(look, zones, at_once=_IN_FLIGHT if not root.store.supports_listing else 1)
         if not found:

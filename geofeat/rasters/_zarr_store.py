@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from geofeat._downloads import without_secrets
-from geofeat.exceptions import CorruptFileError, GeofeatError
+from geofeat.exceptions import CorruptFileError, GeofeatError, LimitError
 from geofeat.rasters._remote import is_remote, join_url, read_ranges, remote_stamp
 
 # Indices of shards stay in memory up to this much: each serves every chunk of its shard.
 _INDEX_BYTES = 2**26
+_METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+_MAX_METADATA_BYTES = 2**24
 
 
 def open_node(address: Any) -> Any:
@@ -52,6 +55,17 @@ def open_node(address: Any) -> Any:
     except Exception as error:
         shown = shown_address(address)
         raise CorruptFileError(shown, f"cannot be opened as Zarr: {error}") from error
+
+
+@contextmanager
+def reading_metadata(path: str) -> Iterator[None]:
+    """Name the store in errors of zarr."""
+    try:
+        yield
+    except (GeofeatError, OSError):
+        raise
+    except Exception as error:  # zarr and its codecs each have errors of their own
+        raise CorruptFileError(path, f"cannot be read as Zarr: {error}") from error
 
 
 def shown_address(address: Any) -> str:
@@ -140,6 +154,11 @@ def _read(base: str, key: str, part: Any) -> bytes | None:
     url = join_url(base, key)
     try:
         size = remote_stamp(url).size
+        if size > _MAX_METADATA_BYTES and key.rpartition("/")[2] in _METADATA:
+            raise LimitError(
+                f"{without_secrets(url)} has {size} bytes, the bound of metadata is "
+                f"{_MAX_METADATA_BYTES}; copy the store here."
+            )
         if part is None:
             start, stop = 0, size
         elif hasattr(part, "suffix"):

@@ -171,6 +171,16 @@ def test_foreign_entries_are_neither_unpickled_nor_followed(folder, mode, value,
     assert not Path("/tmp/geofeat-planted").exists()
 
 
+def test_foreign_names_are_not_removed(folder, tmp_path):
+    own = tmp_path / "own.txt"
+    own.write_text("mine")
+    write_entry("a", b"b")
+    damage(folder, "UPDATE Cache SET mode = 2, filename = ? WHERE key = 'a'", str(own))
+    write_entry("a", b"anew")
+    assert read_entry("a") == b"anew"
+    assert own.read_text() == "mine"
+
+
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 1000])
 def test_a_damaged_database_is_replaced(folder, content):
     write_entry("a", b"b")

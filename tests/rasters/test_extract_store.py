@@ -248,6 +248,16 @@ def test_damage_that_is_no_torn_end_is_refused(points, task, tmp_path, stop_afte
     assert_array_equal(features(out, task), task.transform(pd.read_parquet(points)))
 
 
+@pytest.mark.parametrize("name", ["job.json", "plan/plan.json", "plan/spans"])
+@pytest.mark.parametrize("content", [b"", b"[1]", bytes(40), b"\xff\xfe"])
+def test_a_damaged_description_or_plan_is_named(points, task, tmp_path, stop_after, name, content):
+    out = tmp_path / "out.parquet"
+    path = stopped(points, task, out, stop_after) / name
+    path.write_bytes(content)
+    with pytest.raises(CorruptFileError, match=rf"{path.name}: is damaged; resume=False"):
+        extract(points, task, out, progress=False)
+
+
 def test_a_record_that_is_missing_is_never_made_up(points, task, tmp_path, monkeypatch):
     write_output = _extract.write_output
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
@@ -474,6 +475,32 @@ def reader(content):
         return [content[offset : offset + length] for offset, length in ranges]
 
     return read
+
+
+def directory_of(fields):
+    """A BigTIFF without pixels: fields by tag are (kind, number, value or offset)."""
+    body = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(fields))
+    body += b"".join(struct.pack("<HHQQ", tag, *fields[tag]) for tag in sorted(fields))
+    return body + bytes(2**16)
+
+
+def test_headers_that_claim_more_than_they_hold_are_refused():
+    sizes = {256: (4, 1, 2**32 - 1), 257: (4, 1, 2**32 - 1), 322: (4, 1, 1), 323: (4, 1, 1)}
+    blocks = {324: (16, 0, 0), 325: (16, 0, 0)}
+    # So many blocks that their number does not fit in 64 bits.
+    wide = directory_of(sizes | blocks | {256: (16, 1, 2**32), 257: (16, 1, 2**32)})
+    with pytest.raises(CorruptFileError, match="where its 18446744073709551616 blocks lie"):
+        TiffDirectory("a", len(wide), reader(wide))
+    # Fields that all share the bytes of a small file.
+    shared = dict.fromkeys(range(45000, 49000), (1, 2**17, 0))
+    small = directory_of(sizes | blocks | shared)
+
+    def refuse(ranges):
+        assert sum(length for _, length in ranges) < 2**18
+        return reader(small)(ranges)
+
+    with pytest.raises(LimitError, match="take 524288000 bytes, the bound is 268435456"):
+        TiffDirectory("a", len(small), refuse)
 
 
 def test_ctrl_c_ends_a_call_that_waits_for_a_silent_server(server, alphaearth):

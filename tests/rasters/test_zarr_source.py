@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 import pickle
 import sys
 from types import SimpleNamespace
@@ -568,3 +569,53 @@ def test_zones_on_a_server(tessera, server):
     address = serve_folder(server, tessera.folder, "/plain")
     server.put("/plain/zarr.json", b'{"zarr_format": 3, "node_type": "group", "attributes": {}}')
     assert_array_equal(sampler(ZarrSource(address), year=2023).transform(points), local)
+
+
+def described(**changes):
+    """Metadata of an array without chunks, with some entries changed."""
+    told = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [2, 100, 100],
+        "data_type": "int8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 10, 10]}},
+        "chunk_key_encoding": {"name": "default"},
+        "fill_value": 0,
+        "codecs": [{"name": "bytes"}],
+        "attributes": {"proj:code": "EPSG:4326"},
+        "dimension_names": ["band", "y", "x"],
+    }
+    return json.dumps(told | changes).encode()
+
+
+GRID = {"proj:code": "EPSG:4326", "spatial:transform": [0.1, 0, 0, 0, -0.1, 10]}
+LONG_AXIS = described(
+    shape=[2 * 10**9],
+    chunk_grid={"name": "regular", "configuration": {"chunk_shape": [2 * 10**9]}},
+    dimension_names=["x"],
+)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "x", "error", "words"),
+    [
+        (b"{", None, CorruptFileError, "read as Zarr"),
+        (described(codecs=[{"name": "of nobody"}]), None, CorruptFileError, "of nobody"),
+        (described(shape=[2, -5, 100]), None, CorruptFileError, "read as Zarr"),
+        (described(shape=[2, 0, 100]), None, CorruptFileError, r"shape \(2, 0, 100\)"),
+        (described(), b"{", CorruptFileError, "read as Zarr"),
+        (described(shape=[2, 100, 2 * 10**9]), LONG_AXIS, LimitError, "coordinates along x"),
+        (described(shape=[2, 2**62, 9], attributes=GRID), None, LimitError, "chunks along y"),
+        (described() + b" " * 2**24, None, LimitError, "metadata"),
+    ],
+)
+def test_hostile_metadata_are_refused_by_name(server, embeddings, x, error, words):
+    root = b'{"zarr_format": 3, "node_type": "group", "attributes": {}}'
+    server.put("/a.zarr/zarr.json", root)
+    server.put("/a.zarr/embeddings/zarr.json", embeddings)
+    if x is not None:
+        server.put("/a.zarr/x/zarr.json", x)
+    source = ZarrSource(server.url("/a.zarr"), decode="none")
+    with pytest.raises(error, match=words) as caught:
+        EmbeddingRasterSampler(source).transform(np.array([[0.05, 9.95]]))
+    assert "a.zarr" in str(caught.value)
