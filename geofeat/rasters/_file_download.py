@@ -213,6 +213,8 @@ class _Transfer:
                 self.start_over()
                 raise AttemptError("the server refuses to send the rest", 416, again=True)
             total = self._begin(response) if response.status == 200 else self._go_on(response)
+            if total is not None and self._told_size not in {None, total}:
+                raise self._wrong_size(total)
             self.tag = tag_of(response)
             self._require_room(total)
             self._receive(response, total)
@@ -228,8 +230,6 @@ class _Transfer:
                 200,
                 again=False,
             )
-        if total is not None and self._told_size not in {None, total}:
-            raise self._wrong_size(total)
         return self._told_size if total is None else total
 
     def _go_on(self, response: Any) -> int:
