@@ -20,6 +20,8 @@ from geofeat.rasters._remote import is_remote, join_url, read_ranges, remote_sta
 _INDEX_BYTES = 2**26
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _MAX_METADATA_BYTES = 2**24
+# A chunk as it is stored; what it decodes to has a bound of its own.
+_MAX_PART_BYTES = 2**28
 
 
 def open_node(address: Any) -> Any:
@@ -167,6 +169,11 @@ def _read(base: str, key: str, part: Any) -> bytes | None:
             start, stop = min(part.offset, size), size
         else:
             start, stop = part.start, min(part.end, size)
+        if stop - start > _MAX_PART_BYTES:
+            raise LimitError(
+                f"{stop - start} bytes of {without_secrets(url)} are one chunk, the bound is "
+                f"{_MAX_PART_BYTES}; copy the store here, or rewrite it with smaller chunks."
+            )
         return read_ranges(url, [(start, stop - start)])[0]
     except FileNotFoundError:
         return None

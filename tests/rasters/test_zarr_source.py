@@ -525,6 +525,16 @@ def server(tmp_path, monkeypatch):
         yield files
 
 
+def test_stored_chunks_of_a_server_are_bounded_before_they_are_fetched(mosaic, server, monkeypatch):
+    serve_folder(server, mosaic.folder, "/tge-labs/aef-mosaic")
+    source = ZarrSource("aef-mosaic", base_url=server.address)
+    assert source.years == (2022, 2023)
+    points, _, _ = in_mosaic(5, seed=5)
+    monkeypatch.setattr("geofeat.rasters._zarr_store._MAX_PART_BYTES", 1000)
+    with pytest.raises(LimitError, match="the bound is 1000"):
+        sampler(source, year=2023).transform(points)
+
+
 def test_a_server_gives_the_same_and_only_what_is_needed(mosaic, server, monkeypatch):
     serve_folder(server, mosaic.folder, "/tge-labs/aef-mosaic")
     points, row, col = in_mosaic(40, seed=5)
