@@ -33,7 +33,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/real_data.py
 
 clean:
-	rm -rf $(VENV) build dist demo docs/_build docs/generated
+	rm -rf $(VENV) build dist demo docs/_build docs/generated docs/auto_gallery
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -52,7 +52,7 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	$(BIN)/python -m pip install --quiet "torch==2.13.0" -e ".[docs]"
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.test

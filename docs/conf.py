@@ -5,8 +5,13 @@ import os
 import sys
 from pathlib import Path
 
+HERE = Path(__file__).parent
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
-sys.path.insert(0, str(Path(__file__).parents[1]))
+# Pages show what a reader sees in a file of output: no bars that redraw themselves.
+os.environ.setdefault("TQDM_DISABLE", "1")
+sys.path[:0] = [str(HERE.parent), str(HERE / "_extensions")]
+
+from inventories import reachable_inventories
 
 import geofeat
 
@@ -18,15 +23,23 @@ version = release = geofeat.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
-    "numpydoc",
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
+    "numpydoc",
+    "page_code",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
 ]
-# No intersphinx: the build must not need the network.
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "gallery", "performance", "llms.txt"]
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"geofeat {release}"
+html_static_path = ["_static"]
+html_css_files = ["geofeat.css"]
+html_extra_path = ["llms.txt"]
 html_theme_options = {
     "header_links_before_dropdown": 6,
     "navigation_depth": 2,
@@ -35,12 +48,39 @@ html_theme_options = {
 }
 html_show_sourcelink = False
 
-myst_enable_extensions = ["deflist", "dollarmath"]
+intersphinx_mapping = reachable_inventories(HERE / "_build" / "inventories")
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+
+plot_formats = [("png", 150)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
 
 autosummary_generate = True
 autodoc_typehints = "none"  # types stand in the Parameters sections
 numpydoc_show_class_members = False  # the class template lists them
+
+sphinx_gallery_conf = {
+    "abort_on_example_error": True,
+    "backreferences_dir": "generated/backreferences",
+    "copyfile_regex": r".*\.rst",
+    "doc_module": ("geofeat",),
+    "examples_dirs": "gallery",
+    "gallery_dirs": "auto_gallery",
+    "min_reported_time": 1e9,  # no timings: they are this machine's
+    "matplotlib_animations": False,
+    "reference_url": {"geofeat": None},
+    "remove_config_comments": True,
+    "show_memory": False,
+    "show_signature": False,
+    "within_subsection_order": "gallery_order.PageOrder",
+    "write_computation_times": False,
+}
 
 
 def skip_foreign_members(app, what, name, obj, skip, options):

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "geofeat"
 FILES = sorted(PACKAGE.rglob("*.py"))
-ROOMS = {"encoders", "embedders", "rasters", "learners", "evaluation", "datasets"}
+ROOMS = {"encoders", "embedders", "rasters", "learners", "evaluation", "datasets", "plotting"}
 OPTIONAL = {"torch", "geopandas", "rasterio", "xarray", "matplotlib", "pyarrow", "pandas", "polars"}
 OPTIONAL |= {"dask", "huggingface_hub", "safetensors", "zarr", "obstore", "urllib3"}
 OPTIONAL |= {"diskcache", "distributed", "dask_geopandas", "exactextract"}
