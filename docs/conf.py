@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "matplotlib.sphinxext.plot_directive",
+    "api_links",
     "myst_parser",
     "numpydoc",
     "page_code",
@@ -64,6 +65,7 @@ plot_html_show_formats = False
 plot_html_show_source_link = False
 
 autosummary_generate = True
+default_role = "py:obj"
 autodoc_typehints = "none"  # types stand in the Parameters sections
 numpydoc_show_class_members = False  # the class template lists them
 
