@@ -65,6 +65,7 @@ plot_html_show_formats = False
 plot_html_show_source_link = False
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 default_role = "py:obj"
 autodoc_typehints = "none"  # types stand in the Parameters sections
 numpydoc_show_class_members = False  # the class template lists them

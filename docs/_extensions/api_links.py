@@ -1,10 +1,11 @@
-"""Turns every public name set as code, such as `SatCLIPEmbedder` or `extract()`, into a link to its page."""
+"""Links every public name set as code to its page, and keeps citations out of the tables of names."""
 
 import importlib
 import re
 
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.ext.autosummary import autosummary_table
 from sphinx.transforms import SphinxTransform
 
 import geofeat
@@ -42,6 +43,19 @@ class LinkPublicNames(SphinxTransform):
             link += literal
 
 
+class DropCitationsFromTables(SphinxTransform):
+    """Take references such as [1] out of the one-line summaries, where their list is far away."""
+
+    default_priority = 400
+
+    def apply(self, **kwargs):
+        """Clean the tables of one page."""
+        for table in self.document.findall(autosummary_table):
+            for link in list(table.findall(addnodes.pending_xref)):
+                if link["refdomain"] == "citation":
+                    link.parent.remove(link)
+
+
 def _is_linked(node: nodes.Node) -> bool:
     while node.parent is not None:
         node = node.parent
@@ -51,6 +65,7 @@ def _is_linked(node: nodes.Node) -> bool:
 
 
 def setup(app):
-    """Connect the transform."""
+    """Connect the transforms."""
     app.add_transform(LinkPublicNames)
+    app.add_transform(DropCitationsFromTables)
     return {"parallel_read_safe": True}
