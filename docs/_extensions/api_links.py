@@ -51,9 +51,11 @@ class DropCitationsFromTables(SphinxTransform):
     def apply(self, **kwargs):
         """Clean the tables of one page."""
         for table in self.document.findall(autosummary_table):
-            for link in list(table.findall(addnodes.pending_xref)):
-                if link["refdomain"] == "citation":
-                    link.parent.remove(link)
+            for citation in list(table.findall(nodes.citation_reference)):
+                before = citation.previous_sibling()
+                if isinstance(before, nodes.Text):
+                    before.parent.replace(before, nodes.Text(before.rstrip()))
+                citation.parent.remove(citation)
 
 
 def _is_linked(node: nodes.Node) -> bool:
