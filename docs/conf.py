@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "matplotlib.sphinxext.plot_directive",
+    "api_links",
     "myst_parser",
     "numpydoc",
     "page_code",
@@ -40,7 +41,9 @@ html_title = f"geofeat {release}"
 html_static_path = ["_static"]
 html_css_files = ["geofeat.css"]
 html_extra_path = ["llms.txt"]
+html_favicon = "_static/logo.svg"
 html_theme_options = {
+    "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "text": "geofeat"},
     "header_links_before_dropdown": 6,
     "navigation_depth": 2,
     "secondary_sidebar_items": ["page-toc"],
@@ -62,6 +65,8 @@ plot_html_show_formats = False
 plot_html_show_source_link = False
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
+default_role = "py:obj"
 autodoc_typehints = "none"  # types stand in the Parameters sections
 numpydoc_show_class_members = False  # the class template lists them
 
