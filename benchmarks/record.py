@@ -44,9 +44,16 @@ def machine() -> list[str]:
 
 
 def commit() -> str:
-    """Name the commit, and tell when files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True).stdout.strip()
+    """Name the commit, and tell when the package or a script differs from it."""
+
+    def git(*arguments: str) -> str:
+        run = subprocess.run(
+            ["git", *arguments], cwd=HERE.parent, check=True, capture_output=True, text=True
+        )
+        return run.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "geofeat", "benchmarks")
+    return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
 
 
 def record(name: str) -> None:

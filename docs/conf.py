@@ -43,7 +43,11 @@ html_css_files = ["geofeat.css"]
 html_extra_path = ["llms.txt"]
 html_favicon = "_static/logo.svg"
 html_theme_options = {
-    "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "text": "geofeat"},
+    "logo": {
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "text": "geofeat",
+    },
     "header_links_before_dropdown": 6,
     "navigation_depth": 2,
     "secondary_sidebar_items": ["page-toc"],
