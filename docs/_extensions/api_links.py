@@ -1,4 +1,4 @@
-"""Links every public name set as code to its page, and keeps citations out of the tables of names."""
+"""Links public names set as code to their pages; keeps citations out of the tables of names."""
 
 import importlib
 import re

@@ -1,4 +1,4 @@
-"""Fetches the inventories of other projects for intersphinx, and does without those it cannot reach."""
+"""Fetches the inventories of other projects for intersphinx; does without where it cannot."""
 
 from pathlib import Path
 from urllib.error import URLError

@@ -1,8 +1,8 @@
 """Runs the Python on Markdown pages, while Sphinx reads them and in the tests.
 
-Blocks with ``>>>`` are doctests: they must print what the page says. Other blocks of Python must run.
-All blocks of a page share their names and an empty working folder. A block that cannot run here, because it
-needs the network or somebody's data, stands below a comment that says so to whoever reads the source::
+Blocks with ``>>>`` are doctests: they must print what the page says. Other blocks must run. All
+blocks of a page share their names and an empty working folder. A block that cannot run here, since
+it needs the network or somebody's data, stands below a comment that says so in the source::
 
     <!-- not run: asks the public servers -->
 """
