@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from geofeat._columns import frame_names
 from geofeat._coordinates import is_geometry
 from geofeat.exceptions import CoverageWarning
 from geofeat.plotting._axes import QUIET, axes_for, dot_size, dots, legend_beside, read_places
@@ -78,7 +79,7 @@ def plot_coverage(sampler: Any, X: Any, *, ax: Any = None) -> Any:
     ['ok (2)', 'nodata (1)', 'no_coverage (1)']
     >>> plt.close(ax.figure)
     """
-    if not hasattr(sampler, "sample"):
+    if not hasattr(sampler, "sample") or frame_names(sampler) is not None:
         raise TypeError(
             "plot_coverage needs a sampler, such as EmbeddingRasterSampler, got a "
             f"{type(sampler).__name__}."

@@ -90,7 +90,6 @@ def plot_embedding(
     >>> plt.close(ax.figure)
     """
     shown = scene(embedding, X, projection, center, bounds, resolution, "plot_embedding")
-    ax = axes_for(ax, "plot_embedding", shown.view.figsize)
     colours = _colours(shown)
     known = ~np.isnan(colours[:, 0])
     if not known.any():
@@ -98,6 +97,7 @@ def plot_embedding(
             f"plot_embedding: the embedding has no value at any of the {shown.n_rows} places "
             "shown; give bounds= of a place where it has"
         )
+    ax = axes_for(ax, "plot_embedding", shown.view.figsize)
     if shown.lonlat is not None:
         x, y = shown.view.project(*shown.lonlat)
         shown.view.finish(ax)

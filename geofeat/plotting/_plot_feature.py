@@ -44,7 +44,7 @@ def plot_feature(
         does not.
     vmin, vmax : float, default=None
         Values of the first and the last colour. None: those of the data; with ``cmap=None`` and
-        both signs, equally far from 0.
+        both signs, as far from 0 as the other.
     colorbar : bool, default=True
         Whether to draw a colour bar that names the feature.
 
@@ -79,7 +79,6 @@ def plot_feature(
     shown = scene(embedding, X, projection, center, bounds, resolution, "plot_feature")
     width = shown.width
     position, name = feature_position(feature, shown.names, width)
-    ax = axes_for(ax, "plot_feature", shown.view.figsize)
     values = np.concatenate([shown.at(rows)[:, position] for rows in shown.blocks()])
     values = values.astype(np.float64)
     values[~np.isfinite(values)] = np.nan
@@ -90,6 +89,7 @@ def plot_feature(
             "bounds= of a place where it has"
         )
     style = _colour_style(values[known], cmap, vmin, vmax)
+    ax = axes_for(ax, "plot_feature", shown.view.figsize)
     if shown.lonlat is not None:
         x, y = shown.view.project(*shown.lonlat)
         shown.view.finish(ax)
@@ -97,7 +97,8 @@ def plot_feature(
     else:
         drawn = shown.view.draw(ax, np.ma.masked_invalid(shown.image(values)), **style)
     if colorbar:
-        ax.figure.colorbar(drawn, ax=ax, label=name, shrink=0.8, pad=0.02)
+        # An inset is as high as the map, whatever its shape.
+        ax.figure.colorbar(drawn, cax=ax.inset_axes((1.025, 0.05, 0.03, 0.9)), label=name)
     return ax
 
 
@@ -105,16 +106,15 @@ def _colour_style(
     values: np.ndarray, cmap: Any, vmin: float | None, vmax: float | None
 ) -> dict[str, Any]:
     """Colour map and limits: symmetric about 0 where the values take both signs."""
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min()) if vmin is None else vmin
+    high = float(values.max()) if vmax is None else vmax
+    if cmap is not None:
+        return {"cmap": cmap, "vmin": low, "vmax": high}
     limit = max(-low, high)
-    if cmap is None:
-        both_signs = low < -_ROUNDING * limit and high > _ROUNDING * limit
-        cmap = "RdBu_r" if both_signs else "viridis"
-        if both_signs:
-            limit = max((abs(end) for end in (vmin, vmax) if end is not None), default=limit)
-            low, high = -limit, limit
-    return {
-        "cmap": cmap,
-        "vmin": low if vmin is None else vmin,
-        "vmax": high if vmax is None else vmax,
-    }
+    if low >= -_ROUNDING * limit or high <= _ROUNDING * limit:
+        return {"cmap": "viridis", "vmin": low, "vmax": high}
+    if vmin is None:
+        low = -limit if vmax is None else -vmax
+    if vmax is None:
+        high = -low
+    return {"cmap": "RdBu_r", "vmin": low, "vmax": high}

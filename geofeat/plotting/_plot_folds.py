@@ -21,7 +21,7 @@ def plot_folds(cv: Any, X: Any, y: Any = None, groups: Any = None, *, ax: Any = 
     Parameters
     ----------
     cv : splitter, int or iterable of pairs of row numbers
-        What ``cross_val_score`` takes as ``cv``.
+        What ``cross_val_score`` takes as ``cv``; a number means `KFold`.
     X : array-like, data frame or geometry of shape (n, n_columns >= 2)
         Points: longitude and latitude in degrees in the first two columns, or geometries in any
         CRS.

@@ -16,7 +16,14 @@ from geofeat._columns import frame_names
 from geofeat.exceptions import CoverageWarning
 from geofeat.plotting._axes import read_places
 from geofeat.plotting._maps import map_vectors
-from geofeat.plotting._views import GlobeView, MapView, globe_view, map_view, view_of_points
+from geofeat.plotting._views import (
+    GlobeView,
+    MapView,
+    center_of,
+    globe_view,
+    map_view,
+    view_of_points,
+)
 
 # Features in float64 that are computed at once.
 _BLOCK_BYTES = 2**26
@@ -69,7 +76,7 @@ def scene(
         raise ValueError(f"projection must be 'map' or 'globe', got {projection!r}")
     if projection == "globe" and bounds is not None:
         raise ValueError("bounds are those of a map: a globe shows the half around its center")
-    if projection == "map" and tuple(center) != (0.0, 0.0):
+    if projection == "map" and center_of(center) != (0.0, 0.0):
         raise ValueError("center is that of a globe: pass projection='globe', or bounds of a map")
     at_pixels = X is None and _is_transformer(embedding)
     if resolution is not None and not (at_pixels or (projection == "globe" and X is None)):
@@ -189,6 +196,8 @@ def _of_points(
     lonlat = read_places(X, owner)
     names = names_of(embedding)
     vectors = _computed(embedding)(X) if _is_transformer(embedding) else np.asarray(embedding)
+    if vectors.dtype.kind not in "fiub":
+        vectors = vectors.astype(np.float64)
     if vectors.ndim != 2 or vectors.shape[0] != lonlat[0].size or vectors.shape[1] == 0:
         raise ValueError(
             f"{owner} needs one vector a point, an array of shape ({lonlat[0].size}, d) for these "

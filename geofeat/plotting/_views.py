@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ class MapView(NamedTuple):
     def figsize(self) -> tuple[float, float]:
         """Inches of a figure of its own."""
         ratio = (self.north - self.south) * self.aspect / (self.east - self.west)
-        return (7.0, min(max(7.0 * ratio + 0.6, 2.2), 8.0))
+        return (7.0, max(7.0 * ratio, 1.6) + 0.5) if ratio < 0.8 else (max(5.6 / ratio, 2.6) + 1, 6)
 
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Which pixels, counted along rows, have a place, and their longitude and latitude."""
@@ -93,12 +94,13 @@ class MapView(NamedTuple):
         axes.set_xlim(self.west, self.east)
         axes.set_ylim(self.south, self.north)
         axes.set_aspect(self.aspect)
-        spans = (self.east - self.west, self.north - self.south)
-        labels = (_longitude_label, _latitude_label)
-        for axis, span, label in zip((axes.xaxis, axes.yaxis), spans, labels, strict=True):
+        for axis, span, label in (
+            (axes.xaxis, self.east - self.west, _longitude_label),
+            (axes.yaxis, self.north - self.south, _latitude_label),
+        ):
             steps = [1, 1.5, 3, 6, 9, 10] if span >= 15 else [1, 2, 2.5, 5, 10]
             axis.set_major_locator(MaxNLocator(nbins=6, steps=steps))
-            axis.set_major_formatter(FuncFormatter(label))
+            axis.set_major_formatter(FuncFormatter(partial(_degrees, axis, label)))
         axes.tick_params(labelsize=9, length=3)
 
 
@@ -240,14 +242,18 @@ def view_of_points(
         return MapView(-180.0, -90.0, 180.0, 90.0)
     ordered = np.unique(lon)
     west, east = float(ordered[0]), float(ordered[-1])
+    south, north = float(lat.min()), float(lat.max())
     gaps = np.diff(ordered)
-    if gaps.size and gaps.max() > 180:
+    crosses = bool(gaps.size) and gaps.max() > 180
+    if crosses:
         after = int(gaps.argmax())
         west, east = float(ordered[after + 1]), float(ordered[after]) + 360.0
-    south, north = float(lat.min()), float(lat.max())
     margin = max(0.04 * max(east - west, north - south), 1e-4)
     south, north = max(south - margin, -90.0), min(north + margin, 90.0)
-    return MapView(west - margin, south, min(east + margin, west - margin + 360.0), north)
+    west, east = west - margin, east + margin
+    if not crosses:
+        west, east = max(west, -180.0), min(east, 180.0)
+    return MapView(west, south, east, north)
 
 
 def _four(bounds: Sequence[float]) -> list[float]:
@@ -273,13 +279,18 @@ def _refuse_too_many(n_pixels: float) -> None:
         )
 
 
-def _longitude_label(x: float, _: Any = None) -> str:
-    x = round((x + 180.0) % 360.0 - 180.0, 6)
-    if x in (0.0, -180.0, 180.0):
-        return f"{abs(x):.0f}°"
-    return f"{abs(x):.10g}°{'E' if x > 0 else 'W'}"
+def _degrees(axis: Any, label: Any, value: float, _: Any = None) -> str:
+    """Label of a tick, with as many decimals as the others need."""
+    texts = [f"{abs(tick):.6f}".rstrip("0") for tick in axis.get_majorticklocs()]
+    decimals = max((len(text) - text.index(".") - 1 for text in texts), default=0)
+    return label(round(value, 6), decimals)
 
 
-def _latitude_label(y: float, _: Any = None) -> str:
-    y = round(y, 6)
-    return f"{abs(y):.10g}°{'N' if y > 0 else 'S' if y < 0 else ''}"
+def _longitude_label(x: float, decimals: int) -> str:
+    x = (x + 180.0) % 360.0 - 180.0
+    side = "" if x in (0.0, -180.0) else "E" if x > 0 else "W"
+    return f"{abs(x):.{decimals}f}°{side}"
+
+
+def _latitude_label(y: float, decimals: int) -> str:
+    return f"{abs(y):.{decimals}f}°{'N' if y > 0 else 'S' if y < 0 else ''}"
