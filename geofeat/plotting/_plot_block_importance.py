@@ -69,7 +69,7 @@ def plot_block_importance(importance: Any, *, ax: Any = None) -> Any:
     y = np.arange(len(names))
     ax.barh(
         y, means[order], 0.66, xerr=deviations[order], color=OKABE_ITO[0],
-        error_kw={"ecolor": INK, "elinewidth": 1.2},
+        error_kw={"ecolor": INK, "elinewidth": 1.2, "capsize": 3},
     )  # fmt: skip
     ax.set_yticks(y, [names[block] for block in order])
     ax.invert_yaxis()
