@@ -75,8 +75,8 @@ def plot_embedding(
     -----
     Places without a value are transparent, and a sampler's `CoverageWarning` is not given. Vectors
     are computed block by block; where those of all pixels would take more than 256 MiB, the
-    components are those of pixels spread evenly over the picture. Of a map of more than a million pixels every second,
-    third, ... row and column is drawn.
+    components are those of pixels spread evenly over the picture. Of a map of more than a million
+    pixels every second, third, ... row and column is drawn.
 
     Examples
     --------

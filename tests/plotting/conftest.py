@@ -1,13 +1,13 @@
 """Figures are drawn without a window and closed after each test."""
 
-import matplotlib
+import matplotlib as mpl
 import pytest
 from matplotlib import pyplot as plt
 
 
 @pytest.fixture(autouse=True)
 def no_windows():
-    matplotlib.use("agg")
+    mpl.use("agg")
     plt.close("all")
     yield
     for number in plt.get_fignums():
