@@ -64,7 +64,7 @@ def plot_block_importance(importance: Any, *, ax: Any = None) -> Any:
             f"plot_block_importance got {len(names)} names, {means.size} means and "
             f"{deviations.size} standard deviations"
         )
-    ax = axes_for(ax, "plot_block_importance", (7.0, 1.2 + 0.42 * len(names)))
+    ax = axes_for(ax, "plot_block_importance", (6.4, 1.2 + 0.42 * len(names)))
     order = np.argsort(-means, kind="stable")
     y = np.arange(len(names))
     ax.barh(

@@ -54,7 +54,9 @@ class MapView(NamedTuple):
     def figsize(self) -> tuple[float, float]:
         """Inches of a figure of its own."""
         ratio = (self.north - self.south) * self.aspect / (self.east - self.west)
-        return (7.0, max(7.0 * ratio, 1.6) + 0.5) if ratio < 0.8 else (max(5.6 / ratio, 2.6) + 1, 6)
+        return (
+            (6.4, max(5.8 * ratio, 1.6) + 0.5) if ratio < 0.8 else (max(5.0 / ratio, 2.6) + 1, 5.4)
+        )
 
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Which pixels, counted along rows, have a place, and their longitude and latitude."""

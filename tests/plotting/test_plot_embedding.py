@@ -284,6 +284,11 @@ def test_other_arrays_are_refused(holey, change, message):
         plot_embedding(change(holey))
 
 
+def test_a_data_set_is_no_map(holey):
+    with pytest.raises(TypeError, match="one of its variables"):
+        plot_embedding(holey.to_dataset(name="embedding"))
+
+
 def test_a_map_has_its_own_resolution(holey):
     with pytest.raises(ValueError, match="resolution"):
         plot_embedding(holey, resolution=1.0)
