@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from geofeat import datasets, evaluation, exceptions
+    from geofeat import datasets, evaluation, exceptions, plotting
     from geofeat._discovery import all_transformers
     from geofeat._versions import show_versions
     from geofeat.embedders._climplicit import ClimplicitEmbedder
@@ -80,7 +80,7 @@ _HOME = {
     "quantize": "geofeat.rasters._quantization",
     "show_versions": "geofeat._versions",
 }
-_SUBPACKAGES = ("datasets", "evaluation", "exceptions")
+_SUBPACKAGES = ("datasets", "evaluation", "exceptions", "plotting")
 
 __all__ = [
     "AlphaEarthSource",
@@ -116,6 +116,7 @@ __all__ = [
     "exceptions",
     "extract",
     "list_models",
+    "plotting",
     "predict_raster",
     "quantize",
     "show_versions",

@@ -16,7 +16,7 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 def public_names():
     yield from (f"geofeat.{name}" for name in geofeat.__all__)
-    for room in ("datasets", "evaluation", "exceptions"):
+    for room in ("datasets", "evaluation", "exceptions", "plotting"):
         module = importlib.import_module(f"geofeat.{room}")
         yield from (f"geofeat.{room}.{name}" for name in module.__all__)
 
