@@ -24,9 +24,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "matplotlib.sphinxext.plot_directive",
     "api_links",
+    "mathml",
     "myst_parser",
     "numpydoc",
     "page_code",
@@ -41,6 +41,8 @@ html_title = f"geofeat {release}"
 html_static_path = ["_static"]
 html_css_files = ["geofeat.css"]
 html_extra_path = ["llms.txt"]
+html_math_renderer = "mathml"
+html_context = {"default_mode": "auto"}
 html_favicon = "_static/logo.svg"
 html_theme_options = {
     "logo": {
