@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export SCIPY_ARRAY_API := 1
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs docs-test bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m geofeat demo
@@ -20,6 +20,10 @@ lint: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+# Looks at every page of the built site in Chromium, where there is one.
+docs-test: docs $(VENV)/.test
+	GEOFEAT_SITE=docs/_build/html $(BIN)/python -m pytest -rs tests/site
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/import_time.py

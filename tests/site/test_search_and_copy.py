@@ -1,0 +1,64 @@
+"""What a reader does: search for a name, copy an example, switch to dark."""
+
+import pytest
+
+CLICK_TO_COPY = """
+const [block, done] = arguments;
+navigator.clipboard.writeText = text => { done(text); return Promise.resolve() };
+document.querySelectorAll('div.highlight')[block].querySelector('button.copybtn').click();
+"""
+
+
+def wait_for(browser, script):
+    """Return what a script returns as soon as it is something."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 20).until(lambda chrome: chrome.execute_script(script))
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("SatCLIP", "geofeat.SatCLIPEmbedder.html"),
+        ("AlphaEarth", "geofeat.AlphaEarthSource.html"),
+        ("buffer", "evaluation.html"),
+    ],
+)
+def test_search_finds(browser, root, words, page):
+    browser.get(f"{root}/search.html?q={words}")
+    wait_for(browser, "return document.querySelector('#search-results p.search-summary')")
+    links = wait_for(
+        browser,
+        "const links = [...document.querySelectorAll('#search-results li a')].map(a => a.href);"
+        f"return links.some(link => link.includes('{page}')) && links",
+    )
+    assert links
+
+
+def test_search_is_opened_by_its_button(browser, root):
+    browser.get(f"{root}/index.html")
+    browser.find_element("css selector", "button.search-button__button").click()
+    field = wait_for(browser, "return document.querySelector('dialog[open] input[type=search]')")
+    field.send_keys("SatCLIP\n")
+    wait_for(browser, "return location.pathname.endsWith('/search.html')")
+    assert "SatCLIP" in browser.current_url
+
+
+def test_copied_code_runs_as_it_is(browser, root):
+    browser.get(f"{root}/index.html")
+    browser.set_script_timeout(10)
+    code = browser.execute_async_script(CLICK_TO_COPY, 0)
+    assert code.startswith("from sklearn.ensemble import RandomForestClassifier\n")
+    assert ">>>" not in code
+    assert "accuracy on unseen blocks of the simulated forest" not in code.splitlines()[-1][:20]
+    compile(code, "copied from the page", "exec")
+
+
+def test_colour_scheme_switches(browser, root, screen):
+    screen(1280)
+    browser.get(f"{root}/index.html")
+    seen = {browser.execute_script("return document.documentElement.dataset.theme")}
+    for _ in range(3):
+        browser.execute_script("document.querySelector('.theme-switch-button').click()")
+        seen.add(browser.execute_script("return document.documentElement.dataset.theme"))
+    assert {"light", "dark"} <= seen
