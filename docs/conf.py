@@ -53,9 +53,11 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "navigation_depth": 2,
     "secondary_sidebar_items": ["page-toc"],
+    "primary_sidebar_end": [],
     "show_prev_next": False,
 }
 html_show_sourcelink = False
+html_domain_indices = False
 
 intersphinx_mapping = reachable_inventories(HERE / "_build" / "inventories")
 

@@ -87,9 +87,9 @@ def browser(tmp_path_factory):
         yield chrome
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def screen(browser, root):
-    """Set the width of the screen and the colour scheme; undone after the test."""
+    """Set the width of the screen and the colour scheme; undone after the module."""
 
     def set_screen(width, scheme="light"):
         browser.get(f"{root}/index.html")
