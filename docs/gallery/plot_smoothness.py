@@ -156,7 +156,7 @@ ax.axhline(100 * nearest_score, color="#777777", linestyle="--", label="nearest 
 ax.set(xscale="log", xticks=DEGREES, xticklabels=DEGREES, xlabel="number of degrees L")
 ax.minorticks_off()
 ax.set_ylabel("right on held-out places (%)")
-ax.set_title("More degrees help only if they are scaled down")
+ax.set_title("Beyond 20 degrees, more help only if scaled down")
 ax.legend(loc="lower right", frameon=False)
 plt.show()
 
