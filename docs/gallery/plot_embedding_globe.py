@@ -219,8 +219,8 @@ print(f"always sea:                        {1 - land_test.mean():8.3f}")
 # - Fine vectors are bad features for few places: each of 1 500 places has an area of some 600 km
 #   across to itself, and with L = 40 the vectors of neighbours have little in common.
 #
-# Training changes the weights, not the layout: it keeps fine detail where images of neighbouring
-# places differ, and smooths where they don't. This page cannot show that, and a map of random
+# Training changes the weights, not the layout: it can keep fine detail where images of neighbouring
+# places differ, and smooth where they don't. This page cannot show that, and a map of random
 # weights must not be read as one of anything on the ground.
 #
 # The published network
@@ -229,7 +229,8 @@ print(f"always sea:                        {1 - land_test.mean():8.3f}")
 # These lines download the published weights at first use (MIT licence) and keep them. They were
 # not run to build this page::
 #
-#     from geofeat import SatCLIPEmbedder from geofeat.plotting import plot_embedding
+#     from geofeat import SatCLIPEmbedder
+#     from geofeat.plotting import plot_embedding
 #     plot_embedding(SatCLIPEmbedder("satclip-vit16-l40"), projection="globe", center=(15, 15))
 #
 # :func:`geofeat.list_models` lists the others, :doc:`/user_guide/embedders` says what each was
