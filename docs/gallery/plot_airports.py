@@ -2,12 +2,13 @@
 What can be learned from coordinates alone?
 ===========================================
 
-The country almost surely, the elevation roughly, and both better from the nearest known airport
-than from most encoders. On 3 000 real airports the five nearest neighbours explain 64 % of the
-variance of elevation between known airports, ahead of a forest (60 %) and of spherical harmonics
-(55 %). In regions 500 km wide without an airport to learn from everything falls: harmonics to 45
-%, neighbours and forest to 40 %, which is a draw when one looks at the folds. Country is right in
-96 to 97 % and 91 to 94 %, and one nearest neighbour is the best or among the best at both.
+The country almost surely, the elevation roughly, and both about as well from the nearest known
+airports as from any encoder. On 3 000 real airports the five nearest neighbours explain 64 % of
+the variance of elevation between known airports, ahead of a forest (60 %) and of spherical
+harmonics (55 %). In regions 500 km wide without an airport to learn from everything falls:
+harmonics to 45 %, neighbours and forest to 40 %, which is a draw when one looks at the folds.
+Country is right in 96 to 97 % and in 91 to 94 %, whatever the model, raw degrees apart; one
+nearest neighbour is the best, or as good as the best, at both.
 """
 
 # sphinx_gallery_thumbnail_number = 1
@@ -113,7 +114,7 @@ for name in ("400 harmonics + ridge", "5 nearest neighbours"):
 # Harmonics are ahead in three folds of five, and most of the lead comes from one, where
 # neighbours do worse than the mean. That is no ranking. What the blocks do show is that a lead of
 # nine points between airports is gone beyond them, and that one neighbour alone, 53 % between
-# airports, is a poor guide to what lies 250 km off (21 %).
+# airports, is a poor guide to what lies some hundred kilometres off (21 %).
 #
 # Where the errors are
 # --------------------

@@ -219,9 +219,9 @@ print(f"always sea:                        {1 - land_test.mean():8.3f}")
 # - Fine vectors are bad features for few places: each of 1 500 places has an area of some 600 km
 #   across to itself, and with L = 40 the vectors of neighbours have little in common.
 #
-# Training changes the weights, not the layout: it can keep fine detail where images of neighbouring
-# places differ, and smooth where they don't. This page cannot show that, and a map of random
-# weights must not be read as one of anything on the ground.
+# Training changes the weights, not the layout: it can keep fine detail where images of
+# neighbouring places differ, and smooth where they don't. This page cannot show that, and a map
+# of random weights must not be read as one of anything on the ground.
 #
 # The published network
 # ---------------------

@@ -4,7 +4,7 @@ How many random features replace a kernel?
 
 It depends on how rough the kernel is. On the whole globe, 256 evenly drawn features
 (``scheme="qmc"``) come as near a Gaussian kernel of 3 000 km as 2 048 independent ones. For the
-elevation of real airports 512 features predict as well, to one hundredth of R2, as the exact
+elevation of real airports 512 features predict as well, to two hundredths of R2, as the exact
 Gaussian process with a smooth kernel (0.49 and 0.50). The rough kernel that suits elevation
 better (0.66) is not replaced even by 2 048 features (0.61); 1 600 spherical harmonics with the
 same covariance do better (0.65).
@@ -60,9 +60,8 @@ for scheme, row in errors.items():
 
 # %%
 # Independent draws gain a factor of about 1.4 in accuracy for twice the columns, the square root
-# of two, as any average of chances does. Even draws gain nearly two, once there are enough of
-# them to cover the directions: "qmc" has with 256 columns the error that "iid" has with more than
-# 2 048.
+# of two, as any average of chances does. Even draws gain more, "qmc" nearly two: with 256 columns
+# it has the error that "iid" has with more than 2 048.
 
 angle = np.linspace(0, 90, 181)
 along = np.column_stack([angle, np.zeros_like(angle)])
@@ -169,7 +168,7 @@ plt.show()
 # - On the globe compare with harmonics, whose columns are as few as the length scale allows.
 #   Random features remain the tool for other columns than coordinates, and where the number of
 #   columns must be yours to choose.
-# - One draw of airports, half of which lie in the USA, and one set of hyper-parameters, not
+# - One draw of airports, very many of them in the USA, and one set of hyper-parameters, not
 #   tuned. Held-out airports are near known ones; :doc:`plot_airports` asks farther afield.
 #
 # The kernels and schemes are explained in :doc:`/user_guide/random_features`; all parameters are

@@ -148,9 +148,9 @@ for lat in (60.0, -60.0):
 # it is not noise but the form of the model. A product of columns has terms such as sin(latitude)
 # times cos(day), which is the very season that flips.
 #
-# At the equator both miss by one to three degrees: the simulated truth has an edge there, which 9
-# degrees of harmonics round off. That is a matter of the space encoder, see
-# :doc:`plot_smoothness`.
+# At the equator even the product misses by one to three degrees Celsius: the simulated truth has
+# an edge there, which harmonics of nine degrees round off. That is a matter of the space encoder,
+# see :doc:`plot_smoothness`.
 #
 # A forest can multiply by itself, by splitting on latitude first and on the day then, so for
 # trees "concat" is enough and shorter.
