@@ -11,8 +11,6 @@ Country is right in 96 to 97 % and in 91 to 94 %, whatever the model, raw degree
 nearest neighbour is the best, or as good as the best, at both.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # Real places, two questions
 # --------------------------
@@ -36,6 +34,8 @@ from sklearn.preprocessing import StandardScaler
 
 from geofeat import CartesianEncoder, RandomFourierFeatures, SphericalHarmonicsEncoder
 from geofeat.evaluation import SpatialBlockKFold
+
+# sphinx_gallery_thumbnail_number = 1
 
 airports = pd.DataFrame(airportsdata.load("ICAO").values())
 table = airports.sample(3000, random_state=0)

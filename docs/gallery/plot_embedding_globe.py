@@ -13,8 +13,6 @@ All weights on this page are **random**. The published ones need a download; the
 end.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # A network without a past
 # ------------------------
@@ -35,6 +33,8 @@ from sklearn.preprocessing import StandardScaler
 
 from geofeat import CartesianEncoder, SatCLIPEmbedder, SphericalHarmonicsEncoder, embed_grid
 from geofeat.plotting import pca_rgb, plot_embedding
+
+# sphinx_gallery_thumbnail_number = 1
 
 
 def random_network(n_degrees, w0=30.0, width=128, seed=0):

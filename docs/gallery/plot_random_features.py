@@ -10,8 +10,6 @@ better (0.66) is not replaced even by 2 048 features (0.61); 1 600 spherical har
 same covariance do better (0.65).
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # The kernel, and its stand-in
 # ----------------------------
@@ -31,6 +29,8 @@ from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 
 from geofeat import CartesianEncoder, RandomFourierFeatures, SphericalHarmonicsEncoder
+
+# sphinx_gallery_thumbnail_number = 2
 
 COLOURS = {"iid": "#D55E00", "orthogonal": "#009E73", "qmc": "#0072B2"}
 SIZES = (32, 64, 128, 256, 512, 1024, 2048)

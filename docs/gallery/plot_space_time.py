@@ -8,8 +8,6 @@ explains 59 % of the variance, with a season of 1 degree where the truth has 29;
 it explains 99.7 % and gets both hemispheres right.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # A simulated season
 # ------------------
@@ -29,6 +27,8 @@ from sklearn.pipeline import make_pipeline
 
 from geofeat import FourierTimeEncoder, SpaceTimeEncoder, SphericalHarmonicsEncoder
 from geofeat.plotting import plot_feature
+
+# sphinx_gallery_thumbnail_number = 1
 
 
 def truth(lon, lat, date):
