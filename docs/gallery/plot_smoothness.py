@@ -157,7 +157,7 @@ ax.set(xscale="log", xticks=DEGREES, xticklabels=DEGREES, xlabel="number of degr
 ax.minorticks_off()
 ax.set_ylabel("right on held-out places (%)")
 ax.set_title("Beyond 20 degrees, more help only if scaled down")
-ax.legend(loc="lower right", frameon=False)
+ax.legend(loc="lower center", frameon=False)
 plt.show()
 
 # %%
