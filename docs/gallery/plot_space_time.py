@@ -114,7 +114,7 @@ plt.show()
 # on.
 
 days = pd.date_range("2025-01-01", "2025-12-31", freq="5D")
-fig, axes = plt.subplots(1, 3, figsize=(8, 3.2), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(8, 3.4), layout="constrained", sharey=True)
 for ax, lat in zip(axes, (60, 0, -60), strict=True):
     place = pd.DataFrame({"lon": 20.0, "lat": float(lat), "date": days})
     for (name, predict), style in zip(
@@ -127,6 +127,7 @@ for ax, lat in zip(axes, (60, 0, -60), strict=True):
     ax.set(xlabel="day of the year", xticks=[1, 91, 182, 274, 365])
 axes[0].set_ylabel("temperature (°C)")
 axes[1].legend(frameon=False, fontsize=9)
+fig.suptitle("SIMULATED: only the product follows both hemispheres", fontsize=11)
 plt.show()
 
 # %%
@@ -153,7 +154,7 @@ for lat in (60.0, -60.0):
 # see :doc:`plot_smoothness`.
 #
 # A forest can multiply by itself, by splitting on latitude first and on the day then, so for
-# trees "concat" is enough and shorter.
+# trees "concat" can be enough, and it is shorter. This page does not test that.
 #
 # The 29th of February
 # --------------------
