@@ -118,30 +118,15 @@ def _draw_plots(
 
 def _draw_embedding(axes: Any, sample: Any) -> None:
     """Map of the embedding's three main components as red, green and blue."""
-    from sklearn.decomposition import PCA
-
     from geofeat import AlphaEarthSource, EmbeddingRasterSampler
+    from geofeat.plotting import plot_embedding
 
-    west, south, east, north = sample.plots.total_bounds
-    metres_per_degree = 111_250.0
-    n_rows = round((north - south) * metres_per_degree / _GRID_METRES)
-    n_cols = round((east - west) * metres_per_degree * np.cos(np.radians(south)) / _GRID_METRES)
-    lon = west + (np.arange(n_cols) + 0.5) * (east - west) / n_cols
-    lat = north - (np.arange(n_rows) + 0.5) * (north - south) / n_rows
-    places = np.column_stack([axis.ravel() for axis in np.meshgrid(lon, lat)])
+    bounds = sample.plots.total_bounds
+    degrees_north = _GRID_METRES / 111_250.0
+    resolution = (degrees_north / np.cos(np.radians(bounds[1])), degrees_north)
     source = AlphaEarthSource(sample.alphaearth)
-    sampler = EmbeddingRasterSampler(source, year=sample.years[-1], on_missing="nan")
-    vectors = sampler.transform(places)
-    valid = ~np.isnan(vectors).any(axis=1)
-    components = PCA(3, svd_solver="covariance_eigh").fit_transform(vectors[valid])
-    # One stretch for all three, so that the lesser components tint rather than shout.
-    image = np.ones((len(places), 3))
-    image[valid] = np.clip(0.52 + components / (4.4 * components[:, 0].std()), 0, 1)
-    axes.imshow(
-        image.reshape(n_rows, n_cols, 3),
-        extent=(west, east, south, north),
-        interpolation="nearest",
-    )
+    sampler = EmbeddingRasterSampler(source, year=sample.years[-1])
+    plot_embedding(sampler, bounds=bounds, resolution=resolution, ax=axes)
     axes.set_title(f"AlphaEarth-format embedding of {sample.years[-1]}, PCA colours (simulated)")
     _finish_map(axes, sample.plots, "white")
 
@@ -161,6 +146,7 @@ def _finish_map(axes: Any, plots: geopandas.GeoDataFrame, seam_colour: str) -> N
     axes.set_aspect(1 / np.cos(np.radians((south + north) / 2)))
     axes.xaxis.set_major_formatter("{x:.2f}°E")
     axes.yaxis.set_major_formatter("{x:.2f}°N")
+    axes.locator_params(axis="x", nbins=8)
     axes.locator_params(axis="y", nbins=5)
     axes.tick_params(labelsize=8.5, length=3)
 

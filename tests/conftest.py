@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 os.environ["SCIPY_ARRAY_API"] = "1"
+os.environ.setdefault("MPLBACKEND", "agg")  # doctests open no windows
 # What tests and doctests build stays out of the user's cache.
 os.environ.setdefault("GEOFEAT_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "geofeat"))
 

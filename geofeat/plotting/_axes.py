@@ -25,7 +25,7 @@ def axes_for(ax: Any, owner: str, figsize: tuple[float, float]) -> Any:
                 f"{owner} draws with matplotlib, which is not installed: "
                 "pip install 'geofeat[plot]'."
             ) from error
-        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+        _, ax = plt.subplots(figsize=figsize, layout="compressed")
     elif not hasattr(ax, "imshow"):
         raise TypeError(f"{owner}: ax must be axes of matplotlib, got a {type(ax).__name__}.")
     return ax

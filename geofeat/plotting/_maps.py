@@ -20,6 +20,8 @@ def map_vectors(
     array: Any, bounds: Sequence[float] | None, owner: str
 ) -> tuple[MapView, np.ndarray, list[str] | None]:
     """View of a map, its vectors (band, y, x) from the north-west, and the names of its bands."""
+    if hasattr(array, "data_vars"):
+        raise TypeError(f"{owner} got an xarray.Dataset: pass one of its variables.")
     band, y, x = _dimensions(array, owner)
     lon, lat = (np.asarray(array[name].values, dtype=np.float64) for name in (x, y))
     x_size, y_size = (_spacing(axis, name) for axis, name in ((lon, x), (lat, y)))

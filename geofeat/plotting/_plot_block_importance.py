@@ -64,12 +64,12 @@ def plot_block_importance(importance: Any, *, ax: Any = None) -> Any:
             f"plot_block_importance got {len(names)} names, {means.size} means and "
             f"{deviations.size} standard deviations"
         )
-    ax = axes_for(ax, "plot_block_importance", (7.0, 1.2 + 0.42 * len(names)))
+    ax = axes_for(ax, "plot_block_importance", (6.4, 1.2 + 0.42 * len(names)))
     order = np.argsort(-means, kind="stable")
     y = np.arange(len(names))
     ax.barh(
         y, means[order], 0.66, xerr=deviations[order], color=OKABE_ITO[0],
-        error_kw={"ecolor": INK, "elinewidth": 1.2},
+        error_kw={"ecolor": INK, "elinewidth": 1.2, "capsize": 3},
     )  # fmt: skip
     ax.set_yticks(y, [names[block] for block in order])
     ax.invert_yaxis()

@@ -89,7 +89,7 @@ def plot_coverage(sampler: Any, X: Any, *, ax: Any = None) -> Any:
         X = X.geometry.representative_point()
     lon, lat = read_places(X, "plot_coverage")
     view = view_of_points(lon, lat)
-    ax = axes_for(ax, "plot_coverage", (view.figsize[0] + 1.2, view.figsize[1]))
+    ax = axes_for(ax, "plot_coverage", (view.figsize[0] + 1.3, view.figsize[1]))
     view.finish(ax)
     x, y = view.project(lon, lat)
     found = set(reasons.tolist())

@@ -75,8 +75,8 @@ def plot_embedding(
     -----
     Places without a value are transparent, and a sampler's `CoverageWarning` is not given. Vectors
     are computed block by block; where those of all pixels would take more than 256 MiB, the
-    components are those of evenly spaced ones. Of a map of more than a million pixels every second,
-    third, ... row and column is drawn.
+    components are those of pixels spread evenly over the picture. Of a map of more than a million
+    pixels every second, third, ... row and column is drawn.
 
     Examples
     --------
@@ -111,10 +111,12 @@ def plot_embedding(
 
 def _colours(shown: Scene) -> np.ndarray:
     """Colours of all rows, NaN where there is no vector."""
-    step = max(1, -(-shown.n_rows * shown.width * 8 // _FIT_BYTES))
-    if step == 1:
+    n_fitted = max(1, _FIT_BYTES // (8 * shown.width))
+    if shown.n_rows <= n_fitted:
         vectors = np.concatenate([shown.at(rows) for rows in shown.blocks()])
         return PrincipalColours.of(vectors).of_rows(vectors, _STRETCH)
-    rows = np.arange(step // 2, shown.n_rows, step)
+    # By the golden ratio they are spread over rows and columns of the image alike.
+    share = np.arange(n_fitted) * 0.6180339887498949 % 1.0
+    rows = np.unique((share * shown.n_rows).astype(np.intp))
     palette = PrincipalColours.of(shown.at(rows))
     return np.concatenate([palette.of_rows(shown.at(rows), _STRETCH) for rows in shown.blocks()])

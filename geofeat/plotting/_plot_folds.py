@@ -92,4 +92,4 @@ def plot_folds(cv: Any, X: Any, y: Any = None, groups: Any = None, *, ax: Any = 
 
 
 def _beside_legend(figsize: tuple[float, float]) -> tuple[float, float]:
-    return figsize[0] + 1.0, figsize[1]
+    return figsize[0] + 1.3, figsize[1]

@@ -54,7 +54,9 @@ class MapView(NamedTuple):
     def figsize(self) -> tuple[float, float]:
         """Inches of a figure of its own."""
         ratio = (self.north - self.south) * self.aspect / (self.east - self.west)
-        return (7.0, max(7.0 * ratio, 1.6) + 0.5) if ratio < 0.8 else (max(5.6 / ratio, 2.6) + 1, 6)
+        return (
+            (6.4, max(5.8 * ratio, 1.6) + 0.5) if ratio < 0.8 else (max(5.0 / ratio, 2.6) + 1, 5.4)
+        )
 
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Which pixels, counted along rows, have a place, and their longitude and latitude."""
@@ -98,7 +100,7 @@ class MapView(NamedTuple):
             (axes.xaxis, self.east - self.west, _longitude_label),
             (axes.yaxis, self.north - self.south, _latitude_label),
         ):
-            steps = [1, 1.5, 3, 6, 9, 10] if span >= 15 else [1, 2, 2.5, 5, 10]
+            steps = [1, 1.5, 3, 6, 9, 10] if span >= 15 else [1, 2, 5, 10]
             axis.set_major_locator(MaxNLocator(nbins=6, steps=steps))
             axis.set_major_formatter(FuncFormatter(partial(_degrees, axis, label)))
         axes.tick_params(labelsize=9, length=3)
@@ -148,7 +150,7 @@ class GlobeView(NamedTuple):
         sin, cos = self._sin_cos()
         x = np.cos(theta) * np.sin(turn)
         y = cos * np.sin(theta) - sin * np.cos(theta) * np.cos(turn)
-        near = sin * np.sin(theta) + cos * np.cos(theta) * np.cos(turn) >= 0
+        near = sin * np.sin(theta) + cos * np.cos(theta) * np.cos(turn) >= -1e-12
         return np.where(near, x, np.nan), np.where(near, y, np.nan)
 
     def draw(self, axes: Any, image: np.ndarray, **kwargs: Any) -> Any:
