@@ -100,7 +100,7 @@ colours = pca_rgb(vectors, stretch=2.6).reshape(*pixels.shape[:3], 3)
 fig, axes = plt.subplots(1, 3, figsize=(8, 3.1), layout="constrained")
 for ax, center, image in zip(axes, centers, colours, strict=True):
     edge = Circle((0, 0), 1, transform=ax.transData, fill=False, edgecolor="#22303C", lw=0.8)
-    image = 0.2 + 0.75 * image  # a little paler
+    image = 0.32 + 0.64 * image  # a little paler
     shown = ax.imshow(image, extent=(-1, 1, -1, 1), origin="lower", interpolation="bilinear")
     shown.set_clip_path(edge)
     ax.add_patch(edge)
