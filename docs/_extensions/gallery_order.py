@@ -7,6 +7,7 @@ PAGES = (
     "plot_embeddings_at_points",
     "plot_feature_blocks",
     "plot_spatial_validation",
+    "plot_airports",
     "plot_prediction_map",
     "plot_smoothness",
     "plot_embedding_globe",
