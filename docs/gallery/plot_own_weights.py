@@ -4,9 +4,11 @@ How do I bring my own weights?
 
 Save the network in the layout of a published one and pass the file as ``weights=``. A small
 location network is trained here in torch to tell land from sea, stored as SatCLIP stores its own,
-converted without unpickling, and loaded into :class:`geofeat.SatCLIPEmbedder`: ANSWER
-A file whose pickle would run code is refused, and the code does not run. Land and sea are the real
-ones, of the open land mask GLOBE as packed by global-land-mask; the network is a toy.
+converted without unpickling, and loaded into :class:`geofeat.SatCLIPEmbedder`: its features differ
+from torch's by 2e-14 at most, and with the head that was trained on them they tell land from sea at
+91.6% of new places, where "all sea" is right at 72.1%. A file whose pickle would run code is
+refused, and the code does not run. Land and sea are the real ones, of the open land mask GLOBE as
+packed by global-land-mask; the network is a toy.
 """
 
 # %%
@@ -48,8 +50,8 @@ class Sines(nn.Module):
 
 
 # %%
-# Training takes 10 000 places, uniform on the sphere, and a head of one weight a feature. Judged
-# is it on as many places drawn anew.
+# Training takes 10 000 places, uniform on the sphere, and a head of one weight a feature. Judged is
+# it on as many places drawn anew.
 
 rng = np.random.default_rng(0)
 
@@ -62,6 +64,7 @@ def draw(n):
 
 
 torch.manual_seed(0)
+torch.set_num_threads(1)  # batches this small gain nothing from more
 encoder = SphericalHarmonicsEncoder(degree=14, convention="satclip")
 places, others = draw(10_000), draw(10_000)
 land, other_land = (globe.is_land(X[:, 1], X[:, 0]) for X in (places, others))
@@ -99,7 +102,10 @@ with torch.no_grad():
 features = embedder.transform(others)
 difference = np.abs(features - expected).max()
 print("features:", features.shape, "largest difference from torch:", f"{difference:.1e}")
-print("the .ckpt itself:", np.array_equal(SatCLIPEmbedder(weights=checkpoint).transform(others), features))
+print(
+    "the .ckpt itself:",
+    np.array_equal(SatCLIPEmbedder(weights=checkpoint).transform(others), features),
+)
 
 # %%
 # What the network learned
@@ -111,7 +117,10 @@ print("the .ckpt itself:", np.array_equal(SatCLIPEmbedder(weights=checkpoint).tr
 weight, bias = (p.detach().double().numpy() for p in head.parameters())
 said = features @ weight[0] + bias[0] > 0
 accuracy = (said == other_land).mean()
-print(f"right at {accuracy:.1%} of places drawn anew; 'all sea' is right at {1 - other_land.mean():.1%}")
+print(
+    f"right at {accuracy:.1%} of places drawn anew;",
+    f"'all sea' is right at {1 - other_land.mean():.1%}",
+)
 
 lon, lat = np.arange(-179.0, 180, 2), np.arange(-89.0, 90, 2)
 pixels = np.stack(np.meshgrid(lon, lat), axis=-1).reshape(-1, 2)
@@ -127,8 +136,9 @@ fig.colorbar(drawn, ax=ax, label="probability of land", shrink=0.8)
 plt.show()
 
 # %%
-# White lines are the true coasts. Harmonics to degree 14 resolve some 1 400 km
-# (half a wave, 180 degrees divided by 14), so that islands and narrow seas are lost or blurred.
+# White lines are the true coasts. The grain within continents and on sea is the network's own: sines
+# of sines reach beyond the degree of the harmonics, and 10 000 places do not tie down what happens
+# between them. More places, or a smaller factor than 30, would make it smoother.
 #
 # Back into torch
 # ---------------
@@ -137,7 +147,9 @@ plt.show()
 
 module = embedder.to_torch(trainable=True)
 lonlat = torch.from_numpy(others[:2000])
-print("the same numbers:", np.allclose(module(lonlat).detach().numpy(), features[:2000], atol=1e-10))
+print(
+    "the same numbers:", np.allclose(module(lonlat).detach().numpy(), features[:2000], atol=1e-10)
+)
 step = torch.optim.SGD(module.parameters(), lr=1e-2)
 truth_here = torch.from_numpy(other_land[:2000]).double()
 losses = []

@@ -80,7 +80,7 @@ right.plot(
     label="as extract reads",
 )
 right.set(xlabel="thousand points read", ylabel="block that is needed")
-right.set_title(f"{changes} changes of block, or {n_blocks} blocks in turn", fontsize=11)
+right.set_title(f"{changes} changes of block, or {n_blocks}", fontsize=11)
 right.legend(frameon=True, fontsize=9, loc="upper left")
 plt.show()
 
