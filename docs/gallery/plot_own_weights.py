@@ -136,9 +136,9 @@ fig.colorbar(drawn, ax=ax, label="probability of land", shrink=0.8)
 plt.show()
 
 # %%
-# White lines are the true coasts. The grain within continents and on sea is the network's own: sines
-# of sines reach beyond the degree of the harmonics, and 10 000 places do not tie down what happens
-# between them. More places, or a smaller factor than 30, would make it smoother.
+# White lines are the true coasts. The grain within continents and on sea is the network's own:
+# sines of sines reach beyond the degree of the harmonics, and 10 000 places do not tie down what
+# happens between them. More places, or a smaller factor than 30, would make it smoother.
 #
 # Back into torch
 # ---------------
