@@ -16,7 +16,7 @@ packed by global-land-mask; the network is a toy.
 # ------------------
 # SatCLIP's location network is three steps: spherical harmonics of the place, layers of sines, of
 # which the first multiplies by 30, and a linear layer. Harmonics come from geofeat, with the
-# convention that SatCLIP's code has; the layers are six lines of torch.
+# convention that SatCLIP's code has; the layers are a short class of torch.
 
 import tempfile
 from pathlib import Path
@@ -50,8 +50,8 @@ class Sines(nn.Module):
 
 
 # %%
-# Training takes 10 000 places, uniform on the sphere, and a head of one weight a feature. Judged is
-# it on as many places drawn anew.
+# Training takes 10 000 places, uniform on the sphere, and a head of one weight a feature. It is
+# judged on as many places drawn anew.
 
 rng = np.random.default_rng(0)
 
@@ -138,12 +138,12 @@ plt.show()
 # %%
 # White lines are the true coasts. The grain within continents and on sea is the network's own:
 # sines of sines reach beyond the degree of the harmonics, and 10 000 places do not tie down what
-# happens between them. More places, or a smaller factor than 30, would make it smoother.
+# happens between them.
 #
 # Back into torch
 # ---------------
 # ``to_torch`` gives the same function as a module that takes degrees, harmonics included, to go on
-# training or to condition another network. One step of it:
+# training or to condition another network. One step, judged on the places it was made with:
 
 module = embedder.to_torch(trainable=True)
 lonlat = torch.from_numpy(others[:2000])

@@ -202,8 +202,8 @@ except FileExistsError as refusal:
 # In a data frame of Dask
 # -----------------------
 # Where a table is in Dask already, the same sampler is lazy. Partitions of points that lie together
-# touch few blocks, so sort first; here by the block's western and southern sides, on your own data
-# by ``spatial_shuffle(by="hilbert")`` of dask_geopandas.
+# touch few blocks, so sort first; here by the block computed above, on your own data by
+# ``spatial_shuffle(by="hilbert")`` of dask_geopandas.
 
 table = dd.from_pandas(
     points.assign(block=block).sort_values("block", ignore_index=True), npartitions=4
