@@ -143,7 +143,7 @@ def _few_valued(schema: pa.Schema, job: RowJob) -> list[str]:
     """Columns that a dictionary makes smaller; of others it takes seven times as long."""
     import pyarrow as pa
 
-    # AlphaEarth's pixels have 255 values, decoded or not.
+    # AlphaEarth's pixels have 255 values, decoded or not. Bytes are 32 bit integers in the file.
     decoded = job.form is None and native_form(job.transformer) == "aef"
     suffix = {True: ".list.item", False: ""}
     return [
@@ -152,7 +152,6 @@ def _few_valued(schema: pa.Schema, job: RowJob) -> list[str]:
         if not pa.types.is_binary(field.type)
         and field.type != pa.float64()
         and (decoded or not pa.types.is_floating(field.type))
-        and not (job.form is not None and field.type == pa.int8())
     ]
 
 

@@ -325,6 +325,14 @@ def test_every_alphaearth_byte_survives_the_way_through_floats(tmp_path):
     assert_array_equal(features(tmp_path / "out.parquet", task)[:, 0], codes.reshape(-1))
 
 
+def test_bytes_lie_in_a_dictionary_as_parquet_has_no_integers_of_one_byte(source, frame, tmp_path):
+    extract(frame, sampler(source), tmp_path / "out.parquet", dtype="int8", progress=False)
+    file = pq.ParquetFile(tmp_path / "out.parquet")
+    column = file.metadata.row_group(0).column(file.schema_arrow.names.index("A00"))
+    assert column.physical_type == "INT32"
+    assert column.has_dictionary_page
+
+
 def test_tessera_bytes_and_scales(tmp_path):
     lon, lat = 10.05, 0.05
     epsg, transform, height, width = tessera_geometry(lon, lat)
