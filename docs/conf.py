@@ -30,6 +30,7 @@ extensions = [
     "myst_parser",
     "numpydoc",
     "page_code",
+    "picture_first",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",

@@ -32,7 +32,11 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from geofeat import CartesianEncoder, RandomFourierFeatures, SphericalHarmonicsEncoder
+from geofeat import (
+    CartesianEncoder,
+    RandomFourierFeatures,
+    SphericalHarmonicsEncoder,
+)
 from geofeat.evaluation import SpatialBlockKFold
 
 # sphinx_gallery_thumbnail_number = 1
@@ -41,7 +45,9 @@ airports = pd.DataFrame(airportsdata.load("ICAO").values())
 table = airports.sample(3000, random_state=0)
 lonlat = table[["lon", "lat"]].to_numpy()
 metres = table["elevation"].to_numpy() * 0.3048
-print(f"elevation: median {np.median(metres):.0f} m, standard deviation {metres.std():.0f} m")
+print(
+    f"elevation: median {np.median(metres):.0f} m, standard deviation {metres.std():.0f} m"
+)
 print(
     f"in the USA: {np.mean(table['country'] == 'US'):.0%}, countries: {table['country'].nunique()}"
 )
@@ -63,15 +69,27 @@ SPLITS = {
 NOISE = 0.2  # variance of the noise over that of the field
 FOREST = {"n_estimators": 30, "min_samples_leaf": 3, "random_state": 0}
 waves = RandomFourierFeatures(
-    400, kernel="matern", nu=0.5, length_scale=2000, space="sphere", scheme="qmc", random_state=0
+    400,
+    kernel="matern",
+    nu=0.5,
+    length_scale=2000,
+    space="sphere",
+    scheme="qmc",
+    random_state=0,
 )
-field = SphericalHarmonicsEncoder(degree=19, spectrum="matern", nu=0.5, length_scale=2000)
+field = SphericalHarmonicsEncoder(
+    degree=19, spectrum="matern", nu=0.5, length_scale=2000
+)
 regressors = {
     "lon, lat + ridge": make_pipeline(StandardScaler(), Ridge()),
-    "x, y, z + forest": make_pipeline(CartesianEncoder(), RandomForestRegressor(**FOREST)),
+    "x, y, z + forest": make_pipeline(
+        CartesianEncoder(), RandomForestRegressor(**FOREST)
+    ),
     "400 harmonics + ridge": make_pipeline(field, Ridge(NOISE)),
     "400 random waves + ridge": make_pipeline(waves, Ridge(NOISE)),
-    "1 nearest neighbour": make_pipeline(CartesianEncoder(), KNeighborsRegressor(1)),
+    "1 nearest neighbour": make_pipeline(
+        CartesianEncoder(), KNeighborsRegressor(1)
+    ),
     "5 nearest neighbours": make_pipeline(
         CartesianEncoder(), KNeighborsRegressor(5, weights="distance")
     ),
@@ -82,7 +100,8 @@ predicted = {
     for split, cv in SPLITS.items()
 }
 elevation_scores = {
-    name: [r2_score(metres, predicted[name, split]) for split in SPLITS] for name in regressors
+    name: [r2_score(metres, predicted[name, split]) for split in SPLITS]
+    for name in regressors
 }
 print("R2 of elevation         random  blocks")
 for name, (random, blocks) in elevation_scores.items():
@@ -107,7 +126,9 @@ plt.show()
 
 folds = [test for _, test in SPLITS["blocks"].split(lonlat)]
 for name in ("400 harmonics + ridge", "5 nearest neighbours"):
-    by_fold = [r2_score(metres[test], predicted[name, "blocks"][test]) for test in folds]
+    by_fold = [
+        r2_score(metres[test], predicted[name, "blocks"][test]) for test in folds
+    ]
     print(f"{name:23}", *(f"{r2:6.2f}" for r2 in by_fold))
 
 # %%
@@ -127,10 +148,15 @@ for ax, split in zip(axes, SPLITS, strict=True):
     name = BEST[split]
     error = metres - predicted[name, split]
     order = np.argsort(np.abs(error))
-    dots = ax.scatter(*lonlat[order].T, c=error[order], s=6, cmap="RdBu_r", vmin=-1000, vmax=1000)
+    dots = ax.scatter(
+        *lonlat[order].T, c=error[order], s=6, cmap="RdBu_r", vmin=-1000, vmax=1000
+    )
     ax.set(xlim=(-180, 180), ylim=(-58, 78), aspect="equal", ylabel="latitude (°)")
     ax.set_xticks(range(-180, 181, 60))
-    ax.set_title(f"{name}, {split}: mean absolute error {np.abs(error).mean():.0f} m", fontsize=11)
+    ax.set_title(
+        f"{name}, {split}: mean absolute error {np.abs(error).mean():.0f} m",
+        fontsize=11,
+    )
 axes[1].set_xlabel("longitude (°)")
 fig.colorbar(
     dots,
@@ -156,10 +182,14 @@ flags = flags.groupby("country").head(100)
 where, country = flags[["lon", "lat"]].to_numpy(), flags["country"].to_numpy()
 classifiers = {
     "lon, lat + ridge": make_pipeline(StandardScaler(), RidgeClassifier()),
-    "x, y, z + forest": make_pipeline(CartesianEncoder(), RandomForestClassifier(**FOREST)),
+    "x, y, z + forest": make_pipeline(
+        CartesianEncoder(), RandomForestClassifier(**FOREST)
+    ),
     "400 harmonics + ridge": make_pipeline(field, RidgeClassifier(NOISE)),
     "400 random waves + ridge": make_pipeline(waves, RidgeClassifier(NOISE)),
-    "1 nearest neighbour": make_pipeline(CartesianEncoder(), KNeighborsClassifier(1)),
+    "1 nearest neighbour": make_pipeline(
+        CartesianEncoder(), KNeighborsClassifier(1)
+    ),
     "5 nearest neighbours": make_pipeline(
         CartesianEncoder(), KNeighborsClassifier(5, weights="distance")
     ),
@@ -172,7 +202,9 @@ named = {
 print(f"{len(where)} airports")
 print("accuracy of country     random  blocks")
 for name in classifiers:
-    random, blocks = (accuracy_score(country, named[name, split]) for split in SPLITS)
+    random, blocks = (
+        accuracy_score(country, named[name, split]) for split in SPLITS
+    )
     print(f"{name:23} {random:6.3f}  {blocks:6.3f}")
 
 # %%

@@ -30,12 +30,19 @@ import numpy as np
 import sklearn
 import torch
 
-from geofeat import MultiScaleEncoder, RandomFourierFeatures, SphericalHarmonicsEncoder
+from geofeat import (
+    MultiScaleEncoder,
+    RandomFourierFeatures,
+    SphericalHarmonicsEncoder,
+)
 
 rng = np.random.default_rng(0)
 n_places = 20_000
 X = np.column_stack(
-    [rng.uniform(-180, 180, n_places), np.degrees(np.arcsin(rng.uniform(-1, 1, n_places)))]
+    [
+        rng.uniform(-180, 180, n_places),
+        np.degrees(np.arcsin(rng.uniform(-1, 1, n_places))),
+    ]
 )
 encoders = {
     "harmonics, degree 20": SphericalHarmonicsEncoder(20),
@@ -58,9 +65,17 @@ for dtype, ax in zip((np.float64, np.float32), axes, strict=True):
     eps = np.finfo(dtype).eps
     ax.axvline(eps, color="0.3", ls="--", lw=1, label=f"one unit at 1: {eps:.1e}")
     ax.set(xscale="log", ylabel=f"share of features\n({dtype.__name__} in)")
-    ax.legend(frameon=False, fontsize=9, loc="upper right" if dtype == np.float64 else "upper left")
-axes[0].set_title("The arithmetic for GPUs repeats the compiled kernels to rounding")
-axes[1].set_xlabel("|array API - compiled float64|; equal numbers stand at the left edge")
+    ax.legend(
+        frameon=False,
+        fontsize=9,
+        loc="upper right" if dtype == np.float64 else "upper left",
+    )
+axes[0].set_title(
+    "The arithmetic for GPUs repeats the compiled kernels to rounding"
+)
+axes[1].set_xlabel(
+    "|array API - compiled float64|; equal numbers stand at the left edge"
+)
 plt.show()
 
 # %%
@@ -73,9 +88,12 @@ plt.show()
 
 for name, encoder in encoders.items():
     moved = np.abs(
-        encoder.transform(X.astype(np.float32).astype(np.float64)) - encoder.transform(X)
+        encoder.transform(X.astype(np.float32).astype(np.float64))
+        - encoder.transform(X)
     )
-    print(f"{name:22} places rounded to float32 change features by up to {moved.max():.1e}")
+    print(
+        f"{name:22} places rounded to float32 change features by up to {moved.max():.1e}"
+    )
 
 # %%
 # Everything follows X
@@ -90,9 +108,16 @@ with sklearn.config_context(array_api_dispatch=True):
         tensor = torch.from_numpy(X).to(kind)
         features = SphericalHarmonicsEncoder(20).transform(tensor)
         same = np.array_equal(
-            features.numpy(), SphericalHarmonicsEncoder(20).transform(tensor.numpy())
+            features.numpy(),
+            SphericalHarmonicsEncoder(20).transform(tensor.numpy()),
         )
-        print(type(features).__name__, features.dtype, features.device, "equal to NumPy:", same)
+        print(
+            type(features).__name__,
+            features.dtype,
+            features.device,
+            "equal to NumPy:",
+            same,
+        )
 
 # %%
 # On a machine with a GPU only the place of the tensor changes. This block is not run here:
@@ -121,7 +146,9 @@ total, largest = np.zeros(wide.fit(X).get_feature_names_out().size), 0
 for _rows, block in wide.transform_chunks(X.astype(np.float32)):
     total += block.sum(axis=0, dtype=np.float64)
     largest = max(largest, block.nbytes)
-print(f"all at once: float64 {n_places * total.size * 8 / 1e6:.0f} MB, float32 half of it")
+print(
+    f"all at once: float64 {n_places * total.size * 8 / 1e6:.0f} MB, float32 half of it"
+)
 print(f"block by block: {largest / 1e6:.0f} MB")
 
 # %%

@@ -37,7 +37,12 @@ from geofeat import (
 
 bounds = (3.0, 50.0, 13.0, 55.0)
 embedder = RandomFourierFeatures(
-    64, space="sphere", kernel="matern", length_scale=300.0, mapping="cos-sin", random_state=0
+    64,
+    space="sphere",
+    kernel="matern",
+    length_scale=300.0,
+    mapping="cos-sin",
+    random_state=0,
 ).fit([[8.0, 52.0]])
 grid = embed_grid(embedder, bounds, resolution=0.05)
 print(dict(grid.sizes), grid.dtype, f"{grid.nbytes / 1e6:.1f} MB")
@@ -60,9 +65,21 @@ scaled_bound = np.broadcast_to(scales.values / 2, scaled_error.shape)
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 shown = np.random.default_rng(0).choice(error.size, 8000, replace=False)
-left.plot(np.abs(unit.values).ravel()[shown], error.ravel()[shown], ".", ms=2, color="#0072B2")
+left.plot(
+    np.abs(unit.values).ravel()[shown],
+    error.ravel()[shown],
+    ".",
+    ms=2,
+    color="#0072B2",
+)
 line = np.linspace(0, np.abs(unit.values).max(), 200)
-left.plot(line, np.sqrt(line) / 127.5 + 1.6e-5, color="#D55E00", lw=2, label="proven bound")
+left.plot(
+    line,
+    np.sqrt(line) / 127.5 + 1.6e-5,
+    color="#D55E00",
+    lw=2,
+    label="proven bound",
+)
 left.set(xlabel="size of a component", ylabel="error of a component")
 left.set_title("Random features: no error passes the bound", fontsize=11)
 left.legend(frameon=False, fontsize=10, loc="upper left")
@@ -71,11 +88,18 @@ for ratio, colour, label in (
     (error / bound, "#0072B2", 'form "aef"'),
     (scaled_error / scaled_bound, "#009E73", 'form "tessera"'),
 ):
-    print(f"{label}: largest error {ratio.max():.4f} of its bound, beyond it", (ratio > 1).sum())
+    print(
+        f"{label}: largest error {ratio.max():.4f} of its bound, beyond it",
+        (ratio > 1).sum(),
+    )
     share = np.histogram(ratio, bins)[0] / ratio.size
     right.stairs(share, bins, color=colour, lw=2, label=label)
 right.axvline(1, color="#D55E00", lw=2)
-right.set(xlabel="error as a share of the bound", ylabel="share of components", ylim=(0, 0.05))
+right.set(
+    xlabel="error as a share of the bound",
+    ylabel="share of components",
+    ylim=(0, 0.05),
+)
 right.set_title("Errors fill the range below it", fontsize=11)
 right.legend(frameon=False, fontsize=10, loc="lower left")
 plt.show()
@@ -91,7 +115,9 @@ plt.show()
 
 folder = tempfile.TemporaryDirectory()
 work = Path(folder.name)
-corner = [float(number) for number in grid.spatial_ref.attrs["GeoTransform"].split()]
+corner = [
+    float(number) for number in grid.spatial_ref.attrs["GeoTransform"].split()
+]
 with rasterio.open(
     work / "embeddings.tif",
     "w",
@@ -108,7 +134,9 @@ with rasterio.open(
 ) as file:
     file.write(stored.values)
     file.descriptions = tuple(stored.band.values.tolist())
-np.savez_compressed(work / "embeddings.npz", stored=scaled.values, scales=scales.values)
+np.savez_compressed(
+    work / "embeddings.npz", stored=scaled.values, scales=scales.values
+)
 np.savez_compressed(work / "floats.npz", grid.values)
 for name in ("floats.npz", "embeddings.tif", "embeddings.npz"):
     print(f"{name:15} {(work / name).stat().st_size / 1e6:5.2f} MB")
@@ -123,14 +151,18 @@ for name in ("floats.npz", "embeddings.tif", "embeddings.npz"):
 # between us and the embedder; anywhere else the centre also stands for the point. The angle between
 # what was read and what the embedder says tells what both cost.
 
-sampler = EmbeddingRasterSampler(RasterSource(work / "embeddings.tif", decode="aef"))
+sampler = EmbeddingRasterSampler(
+    RasterSource(work / "embeddings.tif", decode="aef")
+)
 
 
 def angles(points):
     """Degrees between the vectors of the database and of the embedder."""
     read, truth = sampler.transform(points), embedder.transform(points)
     lengths = np.linalg.norm(read, axis=1) * np.linalg.norm(truth, axis=1)
-    return np.degrees(np.arccos(np.clip((read * truth).sum(axis=1) / lengths, -1, 1)))
+    return np.degrees(
+        np.arccos(np.clip((read * truth).sum(axis=1) / lengths, -1, 1))
+    )
 
 
 rng = np.random.default_rng(1)
@@ -138,7 +170,9 @@ centres = np.stack([rng.choice(grid.x, 3000), rng.choice(grid.y, 3000)], axis=1)
 anywhere = rng.uniform(bounds[:2], bounds[2:], (3000, 2))
 for label, points in (("at centres", centres), ("anywhere", anywhere)):
     found = angles(points)
-    print(f"{label:10}: median {np.median(found):.2f} degrees, largest {found.max():.2f}")
+    print(
+        f"{label:10}: median {np.median(found):.2f} degrees, largest {found.max():.2f}"
+    )
 
 # %%
 # What a database is for: to find places like a given one, without the model. Cosines are taken with
@@ -153,7 +187,9 @@ fig, ax = plt.subplots(figsize=(7, 4.8), layout="constrained")
 drawn = ax.pcolormesh(grid.x, grid.y, likeness, cmap="cividis", rasterized=True)
 ax.plot(5.66, 51.97, "o", color="white", mec="black", ms=7)
 ax.set(
-    xlabel="longitude (degrees)", ylabel="latitude (degrees)", aspect=1 / np.cos(np.radians(52.5))
+    xlabel="longitude (degrees)",
+    ylabel="latitude (degrees)",
+    aspect=1 / np.cos(np.radians(52.5)),
 )
 ax.set_title("Likeness to one place (dot), from bytes of random features")
 fig.colorbar(drawn, ax=ax, label="cosine", shrink=0.8)
@@ -176,11 +212,14 @@ table = pd.DataFrame({"lon": places[:, 0], "lat": places[:, 1]})
 table["embedding"] = list(embedder.transform(places).astype(np.float32))
 table.to_parquet(work / "patches.parquet")
 patches = EmbeddingRasterSampler(
-    EmbeddingTableSource(work / "patches.parquet", max_distance=20_000), on_missing="nan"
+    EmbeddingTableSource(work / "patches.parquet", max_distance=20_000),
+    on_missing="nan",
 )
 values, info = patches.sample(anywhere, return_info=True)
 print(info["reason"].astype(str).value_counts().to_dict())
-print(f"median distance to the row that served: {info['distance'].median() / 1000:.1f} km")
+print(
+    f"median distance to the row that served: {info['distance'].median() / 1000:.1f} km"
+)
 folder.cleanup()
 
 # %%

@@ -31,7 +31,12 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from geofeat import CartesianEncoder, SatCLIPEmbedder, SphericalHarmonicsEncoder, embed_grid
+from geofeat import (
+    CartesianEncoder,
+    SatCLIPEmbedder,
+    SphericalHarmonicsEncoder,
+    embed_grid,
+)
 from geofeat.plotting import pca_rgb, plot_embedding
 
 # sphinx_gallery_thumbnail_number = 1
@@ -48,7 +53,9 @@ def random_network(n_degrees, w0=30.0, width=128, seed=0):
 
     limit = np.sqrt(6 / width)
     weights = layer("layers.0", width, n_degrees**2, w0 / 30 / n_degrees**2)
-    weights |= layer("layers.1", width, width, limit) | layer("last_layer", width, width, limit)
+    weights |= layer("layers.1", width, width, limit) | layer(
+        "last_layer", width, width, limit
+    )
     return SatCLIPEmbedder(weights=weights, dtype="float32")
 
 
@@ -78,9 +85,19 @@ def visible(lon0, lat0, side=250):
 
 
 # The outline of land: the share of land in cells of one degree is one half.
-fine = np.stack(np.meshgrid(np.arange(-179.875, 180, 0.25), np.arange(-89.875, 90, 0.25)), -1)
-share = globe.is_land(fine[..., 1], fine[..., 0]).reshape(180, 4, 360, 4).mean(axis=(1, 3))
-drawn = plt.figure().gca().contour(np.arange(-179.5, 180), np.arange(-89.5, 90), share, [0.5])
+fine = np.stack(
+    np.meshgrid(np.arange(-179.875, 180, 0.25), np.arange(-89.875, 90, 0.25)), -1
+)
+share = (
+    globe.is_land(fine[..., 1], fine[..., 0])
+    .reshape(180, 4, 360, 4)
+    .mean(axis=(1, 3))
+)
+drawn = (
+    plt.figure()
+    .gca()
+    .contour(np.arange(-179.5, 180), np.arange(-89.5, 90), share, [0.5])
+)
 plt.close()
 
 
@@ -89,7 +106,9 @@ def draw_coast(ax, lon0, lat0):
     for line in drawn.allsegs[0]:
         x, y, z = CartesianEncoder().transform(line - [lon0, 0]).T
         up, near = z * cos - x * sin, z * sin + x * cos > 0.05
-        ax.plot(np.where(near, y, np.nan), up, color="white", linewidth=0.9, alpha=0.9)
+        ax.plot(
+            np.where(near, y, np.nan), up, color="white", linewidth=0.9, alpha=0.9
+        )
 
 
 centers = [(-75.0, 15.0), (15.0, 15.0), (125.0, 5.0)]
@@ -99,15 +118,22 @@ colours = pca_rgb(vectors, stretch=2.6).reshape(*pixels.shape[:3], 3)
 
 fig, axes = plt.subplots(1, 3, figsize=(8, 3.1), layout="constrained")
 for ax, center, image in zip(axes, centers, colours, strict=True):
-    edge = Circle((0, 0), 1, transform=ax.transData, fill=False, edgecolor="#22303C", lw=0.8)
+    edge = Circle(
+        (0, 0), 1, transform=ax.transData, fill=False, edgecolor="#22303C", lw=0.8
+    )
     image = 0.32 + 0.64 * image  # a little paler
-    shown = ax.imshow(image, extent=(-1, 1, -1, 1), origin="lower", interpolation="bilinear")
+    shown = ax.imshow(
+        image, extent=(-1, 1, -1, 1), origin="lower", interpolation="bilinear"
+    )
     shown.set_clip_path(edge)
     ax.add_patch(edge)
     draw_coast(ax, *center)
     ax.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), aspect="equal")
     ax.set_axis_off()
-fig.suptitle("A network with RANDOM weights in SatCLIP's layout (L = 10, w0 = 30)", fontsize=11)
+fig.suptitle(
+    "A network with RANDOM weights in SatCLIP's layout (L = 10, w0 = 30)",
+    fontsize=11,
+)
 plt.show()
 
 # %%
@@ -124,7 +150,9 @@ plt.show()
 def share_of_latitude(embedder):
     grid = embed_grid(embedder, bounds=(-180, -90, 180, 90), resolution=3.0)
     area = np.cos(np.radians(grid.y))
-    total = ((grid - grid.weighted(area).mean(("x", "y"))) ** 2).mean("x").sum("band")
+    total = (
+        ((grid - grid.weighted(area).mean(("x", "y"))) ** 2).mean("x").sum("band")
+    )
     rest = ((grid - grid.mean("x")) ** 2).mean("x").sum("band")
     return 1 - float((rest * area).sum() / (total * area).sum())
 
@@ -133,7 +161,9 @@ degrees = np.arange(10)
 corrected = dict(network.weights)
 corrected["nnet.layers.0.weight"] = corrected["nnet.layers.0.weight"].copy()
 corrected["nnet.layers.0.weight"][:, degrees**2 + degrees] /= np.pi
-print(f"variance explained by latitude, as published: {share_of_latitude(network):.2f}")
+print(
+    f"variance explained by latitude, as published: {share_of_latitude(network):.2f}"
+)
 without = share_of_latitude(SatCLIPEmbedder(weights=corrected))
 print(f"without the factor:                           {without:.2f}")
 
@@ -148,7 +178,9 @@ DEGREES, FREQUENCIES = (4, 10, 40), (30, 120, 480)
 networks = {(w0, n): random_network(n, w0) for w0 in FREQUENCIES for n in DEGREES}
 fig, axes = plt.subplots(3, 3, figsize=(8, 8.6), layout="constrained")
 for ax, ((w0, n), embedder) in zip(axes.flat, networks.items(), strict=True):
-    plot_embedding(embedder, projection="globe", center=(15, 15), resolution=0.8, ax=ax)
+    plot_embedding(
+        embedder, projection="globe", center=(15, 15), resolution=0.8, ax=ax
+    )
     ax.images[-1].set_interpolation("bilinear")
     ax.set_title(f"L = {n}, w0 = {w0}", fontsize=10)
 fig.suptitle("RANDOM weights: degree and frequency set the texture", fontsize=11)
@@ -162,7 +194,9 @@ plt.show()
 
 
 def unit_to_lonlat(v):
-    return np.degrees([np.arctan2(v[:, 1], v[:, 0]), np.arcsin(np.clip(v[:, 2], -1, 1))]).T
+    return np.degrees(
+        [np.arctan2(v[:, 1], v[:, 0]), np.arcsin(np.clip(v[:, 2], -1, 1))]
+    ).T
 
 
 def random_units(n, seed):
@@ -180,25 +214,34 @@ def half_distance(embedder, n=400):
     mean = a.mean(axis=0)
     similarity = []
     for angle in km / 6371.0088:
-        b = embedder.transform(unit_to_lonlat(np.cos(angle) * here + np.sin(angle) * aside))
+        b = embedder.transform(
+            unit_to_lonlat(np.cos(angle) * here + np.sin(angle) * aside)
+        )
         norms = np.linalg.norm(a - mean) * np.linalg.norm(b - mean)
         similarity.append(np.sum((a - mean) * (b - mean)) / norms)
     return np.interp(-0.5, -np.array(similarity), km)
 
 
-train, test = unit_to_lonlat(random_units(1500, 3)), unit_to_lonlat(random_units(5000, 4))
+train, test = (
+    unit_to_lonlat(random_units(1500, 3)),
+    unit_to_lonlat(random_units(5000, 4)),
+)
 land_train, land_test = (globe.is_land(p[:, 1], p[:, 0]) for p in (train, test))
 
 
 def readout(transformer):
-    model = make_pipeline(transformer, StandardScaler(), RidgeCV(np.logspace(-2, 4, 7)))
+    model = make_pipeline(
+        transformer, StandardScaler(), RidgeCV(np.logspace(-2, 4, 7))
+    )
     predicted = model.fit(train, 2.0 * land_train - 1).predict(test)
     return np.mean((predicted > 0) == land_test)
 
 
 print("  w0   L   half similarity   land or sea")
 for (w0, n), embedder in networks.items():
-    print(f"{w0:4}  {n:2}   {half_distance(embedder):8.0f} km      {readout(embedder):6.3f}")
+    print(
+        f"{w0:4}  {n:2}   {half_distance(embedder):8.0f} km      {readout(embedder):6.3f}"
+    )
 harmonics = SphericalHarmonicsEncoder(degree=10)
 print(f"121 harmonics (L = 11), no network:{readout(harmonics):8.3f}")
 print(f"always sea:                        {1 - land_test.mean():8.3f}")

@@ -36,10 +36,14 @@ class Sines(nn.Module):
 
     def __init__(self, inputs, width, outputs):
         super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(inputs, width), nn.Linear(width, width)])
+        self.layers = nn.ModuleList(
+            [nn.Linear(inputs, width), nn.Linear(width, width)]
+        )
         self.last_layer = nn.Linear(width, outputs)
         bounds = [1 / inputs, (6 / width) ** 0.5, (6 / width) ** 0.5]
-        for layer, bound in zip([*self.layers, self.last_layer], bounds, strict=True):
+        for layer, bound in zip(
+            [*self.layers, self.last_layer], bounds, strict=True
+        ):
             nn.init.uniform_(layer.weight, -bound, bound)
             nn.init.uniform_(layer.bias, -bound, bound)
 
@@ -92,7 +96,9 @@ print(f"loss at the end: {loss.item():.2f}")
 
 folder = tempfile.TemporaryDirectory()
 checkpoint = Path(folder.name) / "land.ckpt"
-state = {f"model.location.nnet.{name}": w for name, w in network.state_dict().items()}
+state = {
+    f"model.location.nnet.{name}": w for name, w in network.state_dict().items()
+}
 torch.save({"epoch": 250, "state_dict": state}, checkpoint)
 arrays = convert_weights(checkpoint, checkpoint.with_suffix(".safetensors"))
 
@@ -101,7 +107,12 @@ with torch.no_grad():
     expected = network.double()(torch.from_numpy(encoder.transform(others))).numpy()
 features = embedder.transform(others)
 difference = np.abs(features - expected).max()
-print("features:", features.shape, "largest difference from torch:", f"{difference:.1e}")
+print(
+    "features:",
+    features.shape,
+    "largest difference from torch:",
+    f"{difference:.1e}",
+)
 print(
     "the .ckpt itself:",
     np.array_equal(SatCLIPEmbedder(weights=checkpoint).transform(others), features),
@@ -128,10 +139,14 @@ chance = 1 / (1 + np.exp(-(embedder.transform(pixels) @ weight[0] + bias[0])))
 truth = globe.is_land(pixels[:, 1], pixels[:, 0]).reshape(lat.size, lon.size)
 
 fig, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
-drawn = ax.pcolormesh(lon, lat, chance.reshape(truth.shape), cmap="cividis", vmin=0, vmax=1)
+drawn = ax.pcolormesh(
+    lon, lat, chance.reshape(truth.shape), cmap="cividis", vmin=0, vmax=1
+)
 ax.contour(lon, lat, truth, [0.5], colors="white", linewidths=0.9)
 ax.set(xlabel="longitude (degrees)", ylabel="latitude (degrees)", aspect="equal")
-ax.set_title(f"Weights of our own: land or sea, right at {accuracy:.0%} of new places")
+ax.set_title(
+    f"Weights of our own: land or sea, right at {accuracy:.0%} of new places"
+)
 fig.colorbar(drawn, ax=ax, label="probability of land", shrink=0.8)
 plt.show()
 
@@ -148,7 +163,8 @@ plt.show()
 module = embedder.to_torch(trainable=True)
 lonlat = torch.from_numpy(others[:2000])
 print(
-    "the same numbers:", np.allclose(module(lonlat).detach().numpy(), features[:2000], atol=1e-10)
+    "the same numbers:",
+    np.allclose(module(lonlat).detach().numpy(), features[:2000], atol=1e-10),
 )
 step = torch.optim.SGD(module.parameters(), lr=1e-2)
 truth_here = torch.from_numpy(other_land[:2000]).double()
@@ -176,9 +192,14 @@ class Gadget:
         return print, ("this line would be proof that the pickle was run",)
 
 
-torch.save({"state_dict": {"nnet.last_layer.bias": Gadget()}}, Path(folder.name) / "bad.ckpt")
+torch.save(
+    {"state_dict": {"nnet.last_layer.bias": Gadget()}},
+    Path(folder.name) / "bad.ckpt",
+)
 try:
-    convert_weights(Path(folder.name) / "bad.ckpt", Path(folder.name) / "bad.safetensors")
+    convert_weights(
+        Path(folder.name) / "bad.ckpt", Path(folder.name) / "bad.safetensors"
+    )
 except UnsafeFileError as refusal:
     print("UnsafeFileError:", refusal.reason)
 

@@ -28,7 +28,11 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 
-from geofeat import CartesianEncoder, RandomFourierFeatures, SphericalHarmonicsEncoder
+from geofeat import (
+    CartesianEncoder,
+    RandomFourierFeatures,
+    SphericalHarmonicsEncoder,
+)
 
 # sphinx_gallery_thumbnail_number = 2
 
@@ -38,12 +42,19 @@ SIZES = (32, 64, 128, 256, 512, 1024, 2048)
 
 def waves(n, scheme="qmc", seed=0, length_scale=3000.0, **kernel):
     return RandomFourierFeatures(
-        n, space="sphere", scheme=scheme, length_scale=length_scale, random_state=seed, **kernel
+        n,
+        space="sphere",
+        scheme=scheme,
+        length_scale=length_scale,
+        random_state=seed,
+        **kernel,
     )
 
 
 rng = np.random.default_rng(0)
-places = np.degrees([rng.uniform(-np.pi, np.pi, 600), np.arcsin(rng.uniform(-1, 1, 600))]).T
+places = np.degrees(
+    [rng.uniform(-np.pi, np.pi, 600), np.arcsin(rng.uniform(-1, 1, 600))]
+).T
 exact = waves(2).fit(places).kernel_(places)
 
 
@@ -69,8 +80,20 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 km = np.radians(angle) * 6371.0088
 for scheme in ("iid", "qmc"):
     features = waves(256, scheme).fit_transform(along)
-    left.plot(km, features @ features[0], color=COLOURS[scheme], label=f"256 columns, {scheme}")
-left.plot(km, waves(2).fit(along).kernel_(along)[0], "--", color="black", lw=1, label="exact")
+    left.plot(
+        km,
+        features @ features[0],
+        color=COLOURS[scheme],
+        label=f"256 columns, {scheme}",
+    )
+left.plot(
+    km,
+    waves(2).fit(along).kernel_(along)[0],
+    "--",
+    color="black",
+    lw=1,
+    label="exact",
+)
 left.set(xlabel="distance (km)", ylabel="kernel")
 left.legend(frameon=False, fontsize=9)
 left.set_title("One draw along the equator", fontsize=11)
@@ -95,7 +118,9 @@ plt.show()
 airports = list(airportsdata.load("ICAO").values())
 chosen = np.random.default_rng(0).choice(len(airports), 4000, replace=False)
 lonlat = np.array([(airports[i]["lon"], airports[i]["lat"]) for i in chosen])
-elevation = np.array([airports[i]["elevation"] for i in chosen]) * 0.3048  # feet to metres
+elevation = (
+    np.array([airports[i]["elevation"] for i in chosen]) * 0.3048
+)  # feet to metres
 train, test = slice(0, 1500), slice(1500, None)
 mean, spread = elevation[train].mean(), elevation[train].std()
 target = (elevation - mean) / spread
@@ -108,7 +133,10 @@ def score(model, encoder=None):
 
 
 KERNELS = {
-    "smooth: Gaussian, 2 000 km": (RBF(2000 / 6371.0088), {"kernel": "rbf", "length_scale": 2000}),
+    "smooth: Gaussian, 2 000 km": (
+        RBF(2000 / 6371.0088),
+        {"kernel": "rbf", "length_scale": 2000},
+    ),
     "rough: Matérn 1/2, 2 000 km": (
         Matern(2000 / 6371.0088, nu=0.5),
         {"kernel": "matern", "nu": 0.5, "length_scale": 2000},
@@ -119,12 +147,18 @@ for name, (kernel, options) in KERNELS.items():
     process = GaussianProcessRegressor(kernel, alpha=NOISE, optimizer=None)
     limits[name] = score(process, CartesianEncoder())
     curves[name] = [score(Ridge(NOISE), waves(n, **options)) for n in SIZES]
-harmonics = SphericalHarmonicsEncoder(degree=39, spectrum="matern", nu=0.5, length_scale=2000)
+harmonics = SphericalHarmonicsEncoder(
+    degree=39, spectrum="matern", nu=0.5, length_scale=2000
+)
 harmonic_score = score(Ridge(NOISE), harmonics)
 
 print("R2 of elevation" + "".join(f"{n:7}" for n in SIZES) + "   exact")
 for name in KERNELS:
-    print(f"{name[:6]:15}" + "".join(f"{r2:7.2f}" for r2 in curves[name]) + f"{limits[name]:8.2f}")
+    print(
+        f"{name[:6]:15}"
+        + "".join(f"{r2:7.2f}" for r2 in curves[name])
+        + f"{limits[name]:8.2f}"
+    )
 print(f"rough kernel by 1 600 harmonics: {harmonic_score:.2f}")
 
 # %%
@@ -132,13 +166,24 @@ print(f"rough kernel by 1 600 harmonics: {harmonic_score:.2f}")
 fig, ax = plt.subplots(figsize=(8, 3.8), layout="constrained")
 for (name, row), colour in zip(curves.items(), ("#E69F00", "#0072B2"), strict=True):
     ax.semilogx(SIZES, row, "o-", color=colour, label=f"{name}, random features")
-    ax.axhline(limits[name], color=colour, ls="--", lw=1.2, label="the same, exact process")
-ax.plot(1600, harmonic_score, "D", color="#CC79A7", ms=8, label="rough kernel, harmonics")
+    ax.axhline(
+        limits[name], color=colour, ls="--", lw=1.2, label="the same, exact process"
+    )
+ax.plot(
+    1600,
+    harmonic_score,
+    "D",
+    color="#CC79A7",
+    ms=8,
+    label="rough kernel, harmonics",
+)
 ax.set(xlabel="columns", ylabel="R² of elevation, held-out airports")
 ax.set_xticks(SIZES, SIZES)
 ax.minorticks_off()
 ax.legend(frameon=False, fontsize=9, loc="lower right")
-ax.set_title("The smooth kernel is soon replaced; the rough one, which is better, is not")
+ax.set_title(
+    "The smooth kernel is soon replaced; the rough one, which is better, is not"
+)
 plt.show()
 
 # %%

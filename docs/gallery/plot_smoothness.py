@@ -63,7 +63,9 @@ DEGREES = (5, 10, 20, 40)
 
 def fit(n_degrees, decay):
     encoder = SphericalHarmonicsEncoder(degree=n_degrees - 1, degree_decay=decay)
-    return make_pipeline(encoder, RidgeCV(np.logspace(-3, 2, 11))).fit(train, 2.0 * land_train - 1)
+    return make_pipeline(encoder, RidgeCV(np.logspace(-3, 2, 11))).fit(
+        train, 2.0 * land_train - 1
+    )
 
 
 def accuracy(model, lonlat, land):
@@ -72,7 +74,9 @@ def accuracy(model, lonlat, land):
 
 models = {(decay, n): fit(n, decay) for decay in (0.0, 1.0) for n in DEGREES}
 scores = {key: accuracy(model, test, land_test) for key, model in models.items()}
-nearest = make_pipeline(CartesianEncoder(), KNeighborsClassifier(1)).fit(train, land_train)
+nearest = make_pipeline(CartesianEncoder(), KNeighborsClassifier(1)).fit(
+    train, land_train
+)
 nearest_score = nearest.score(test, land_test)
 
 print("degrees  columns   plain  decayed   accuracy on held-out places")
@@ -93,14 +97,21 @@ print(f"standard error of one accuracy: {np.sqrt(0.09 * 0.91 / len(test)):.4f}")
 def as_feature(model):
     encoder, ridge = model
     return make_pipeline(
-        encoder, FunctionTransformer(lambda columns: ridge.predict(columns)[:, None])
+        encoder,
+        FunctionTransformer(lambda columns: ridge.predict(columns)[:, None]),
     )
 
 
 # The outline of land: the share of land in cells of one degree is one half.
-fine = np.stack(np.meshgrid(np.arange(-179.875, 180, 0.25), np.arange(-89.875, 90, 0.25)), -1)
+fine = np.stack(
+    np.meshgrid(np.arange(-179.875, 180, 0.25), np.arange(-89.875, 90, 0.25)), -1
+)
 share = is_land(fine.reshape(-1, 2)).reshape(180, 4, 360, 4).mean(axis=(1, 3))
-drawn = plt.figure().gca().contour(np.arange(-179.5, 180), np.arange(-89.5, 90), share, [0.5])
+drawn = (
+    plt.figure()
+    .gca()
+    .contour(np.arange(-179.5, 180), np.arange(-89.5, 90), share, [0.5])
+)
 plt.close()
 
 
@@ -150,10 +161,23 @@ plt.show()
 # the penalty does.
 
 fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
-for decay, label, colour in [(0.0, "plain columns", "#D55E00"), (1.0, "degree_decay=1", "#0072B2")]:
-    ax.plot(DEGREES, [100 * scores[decay, n] for n in DEGREES], "o-", color=colour, label=label)
-ax.axhline(100 * nearest_score, color="#777777", linestyle="--", label="nearest neighbour")
-ax.set(xscale="log", xticks=DEGREES, xticklabels=DEGREES, xlabel="number of degrees L")
+for decay, label, colour in [
+    (0.0, "plain columns", "#D55E00"),
+    (1.0, "degree_decay=1", "#0072B2"),
+]:
+    ax.plot(
+        DEGREES,
+        [100 * scores[decay, n] for n in DEGREES],
+        "o-",
+        color=colour,
+        label=label,
+    )
+ax.axhline(
+    100 * nearest_score, color="#777777", linestyle="--", label="nearest neighbour"
+)
+ax.set(
+    xscale="log", xticks=DEGREES, xticklabels=DEGREES, xlabel="number of degrees L"
+)
 ax.minorticks_off()
 ax.set_ylabel("right on held-out places (%)")
 ax.set_title("Beyond 20 degrees, more help only if scaled down")

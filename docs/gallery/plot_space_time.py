@@ -41,9 +41,13 @@ def truth(lon, lat, date):
 
 def visits(n, seed):
     rng = np.random.default_rng(seed)
-    days = pd.Timestamp("2021-01-01") + pd.to_timedelta(rng.integers(0, 1461, n), unit="D")
+    days = pd.Timestamp("2021-01-01") + pd.to_timedelta(
+        rng.integers(0, 1461, n), unit="D"
+    )
     lat = np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
-    table = pd.DataFrame({"lon": rng.uniform(-180, 180, n), "lat": lat, "date": days})
+    table = pd.DataFrame(
+        {"lon": rng.uniform(-180, 180, n), "lat": lat, "date": days}
+    )
     return table, truth(table["lon"], table["lat"], table["date"])
 
 
@@ -68,7 +72,9 @@ for combine in ("concat", "product"):
     models[combine].fit(train, observed)
     columns = models[combine][:-1].get_feature_names_out()
     score = r2_score(expected, models[combine].predict(test))
-    print(f"{combine:8} {len(columns):4} columns   R2 {score:.3f}   the last: {columns[-1]}")
+    print(
+        f"{combine:8} {len(columns):4} columns   R2 {score:.3f}   the last: {columns[-1]}"
+    )
 
 # %%
 # January and July
@@ -77,8 +83,13 @@ for combine in ("concat", "product"):
 
 def on_a_map(predict, date, step=1.5):
     """Predictions of one day on a grid, as :func:`geofeat.embed_grid` would return features."""
-    lon, lat = np.arange(-180 + step / 2, 180, step), np.arange(90 - step / 2, -90, -step)
-    grid = pd.DataFrame(np.array(np.meshgrid(lon, lat)).reshape(2, -1).T, columns=["lon", "lat"])
+    lon, lat = (
+        np.arange(-180 + step / 2, 180, step),
+        np.arange(90 - step / 2, -90, -step),
+    )
+    grid = pd.DataFrame(
+        np.array(np.meshgrid(lon, lat)).reshape(2, -1).T, columns=["lon", "lat"]
+    )
     values = np.asarray(predict(grid.assign(date=pd.Timestamp(date))))
     return xr.DataArray(
         values.reshape(1, lat.size, lon.size),
@@ -88,7 +99,9 @@ def on_a_map(predict, date, step=1.5):
 
 
 predictors = {
-    "SIMULATED truth": lambda table: truth(table["lon"], table["lat"], table["date"]),
+    "SIMULATED truth": lambda table: truth(
+        table["lon"], table["lat"], table["date"]
+    ),
     "concat": models["concat"].predict,
     "product": models["product"].predict,
 }
@@ -103,7 +116,9 @@ for row, (month, date) in zip(
         )  # fmt: skip
         ax.set_title(f"{name}, {month}", fontsize=10)
 fig.colorbar(axes[0, 0].images[-1], ax=axes, label="temperature (°C)", shrink=0.7)
-fig.suptitle("SIMULATED: side by side, the seasons of north and south cancel", fontsize=11)
+fig.suptitle(
+    "SIMULATED: side by side, the seasons of north and south cancel", fontsize=11
+)
 plt.show()
 
 # %%
@@ -119,7 +134,11 @@ for ax, lat in zip(axes, (60, 0, -60), strict=True):
     place = pd.DataFrame({"lon": 20.0, "lat": float(lat), "date": days})
     for (name, predict), style in zip(
         predictors.items(),
-        ({"color": "black", "ls": "--"}, {"color": "#D55E00"}, {"color": "#0072B2"}),
+        (
+            {"color": "black", "ls": "--"},
+            {"color": "#D55E00"},
+            {"color": "#0072B2"},
+        ),
         strict=True,
     ):
         ax.plot(days.day_of_year, np.asarray(predict(place)), label=name, **style)
@@ -136,7 +155,10 @@ plt.show()
 seasons = pd.to_datetime(["2025-01-15", "2025-07-15"])
 for lat in (60.0, -60.0):
     place = pd.DataFrame({"lon": 20.0, "lat": lat, "date": seasons})
-    swings = {name: np.diff(np.asarray(predict(place)))[0] for name, predict in predictors.items()}
+    swings = {
+        name: np.diff(np.asarray(predict(place)))[0]
+        for name, predict in predictors.items()
+    }
     text = ", ".join(f"{name} {swing:+.1f}" for name, swing in swings.items())
     print(f"July minus January at latitude {lat:+.0f}: {text}")
 
@@ -164,7 +186,9 @@ for lat in (60.0, -60.0):
 # four years, which is 0.017 radians. The price of the calendar is small: after February, a date
 # has a code that differs by up to a day between common and leap years.
 
-dates = pd.to_datetime(["2023-01-01", "2024-01-01", "2024-02-29", "2023-07-01", "2024-07-01"])
+dates = pd.to_datetime(
+    ["2023-01-01", "2024-01-01", "2024-02-29", "2023-07-01", "2024-07-01"]
+)
 calendar, mean_year = (
     np.degrees(np.arctan2(*FourierTimeEncoder(period).fit_transform(dates).T)) % 360
     for period in ("year", 365.25)

@@ -55,14 +55,29 @@ sampler = EmbeddingRasterSampler(AlphaEarthSource(sample.alphaearth), year=2023)
 lonlat = points[["lon", "lat"]]
 values, info = sampler.sample(lonlat, return_info=True)
 keys = pd.DataFrame(
-    {"file": info["file"].astype(str), "row": info["row"] // 256, "col": info["col"] // 256}
+    {
+        "file": info["file"].astype(str),
+        "row": info["row"] // 256,
+        "col": info["col"] // 256,
+    }
 )
 block = keys.groupby(["file", "row", "col"], sort=True).ngroup().to_numpy()
 n_blocks = block.max() + 1
 changes = 1 + np.count_nonzero(np.diff(block))
-print(f"read in the order of the points: {changes} changes of block; sorted: {n_blocks} blocks")
+print(
+    f"read in the order of the points: {changes} changes of block; sorted: {n_blocks} blocks"
+)
 
-okabe_ito = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#999999"]
+okabe_ito = [
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+    "#F0E442",
+    "#999999",
+]
 colours = np.array(okabe_ito)[block]
 fig, (left, right) = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 shown = slice(0, 6000)
@@ -71,7 +86,9 @@ left.set(xlabel="longitude (degrees)", ylabel="latitude (degrees)")
 left.set_title(f"{n_blocks} blocks of 2 files (simulated)", fontsize=11)
 left.locator_params(axis="x", nbins=4)
 some = np.sort(rng.choice(n_points, 400, replace=False))
-right.plot(some / 1000, block[some] + 1, ".", color="0.65", ms=4, label="as they come")
+right.plot(
+    some / 1000, block[some] + 1, ".", color="0.65", ms=4, label="as they come"
+)
 right.plot(
     np.arange(n_points) / 1000,
     np.sort(block) + 1,
@@ -106,13 +123,22 @@ folder = tempfile.TemporaryDirectory()
 work = Path(folder.name)
 points.to_parquet(work / "points.parquet")
 
-report = extract(work / "points.parquet", sampler, work / "float32.parquet", columns=["point"])
+report = extract(
+    work / "points.parquet", sampler, work / "float32.parquet", columns=["point"]
+)
 found = pd.read_parquet(work / "float32.parquet")
 print(
-    report.rows, "rows in", report.groups, "groups:", {k: n for k, n in report.counts.items() if n}
+    report.rows,
+    "rows in",
+    report.groups,
+    "groups:",
+    {k: n for k, n in report.counts.items() if n},
 )
 print("order kept:", bool((found["point"] == points["point"]).all()))
-print("equal to transform:", np.array_equal(found.filter(regex="^A").to_numpy(), values))
+print(
+    "equal to transform:",
+    np.array_equal(found.filter(regex="^A").to_numpy(), values),
+)
 
 # %%
 # Three types on disk
@@ -122,11 +148,21 @@ print("equal to transform:", np.array_equal(found.filter(regex="^A").to_numpy(),
 
 for dtype in ("float16", "int8"):
     extract(
-        work / "points.parquet", sampler, work / f"{dtype}.parquet", dtype=dtype, columns=["point"]
+        work / "points.parquet",
+        sampler,
+        work / f"{dtype}.parquet",
+        dtype=dtype,
+        columns=["point"],
     )
 stored = pd.read_parquet(work / "int8.parquet").filter(regex="^A").to_numpy()
 halves = pd.read_parquet(work / "float16.parquet").filter(regex="^A").to_numpy()
-print("formula:", pq.read_schema(work / "int8.parquet").field("A00").metadata[b"formula"].decode())
+print(
+    "formula:",
+    pq.read_schema(work / "int8.parquet")
+    .field("A00")
+    .metadata[b"formula"]
+    .decode(),
+)
 print("int8 decoded equals float32:", np.array_equal(dequantize(stored), values))
 print(f"float16 is off by up to {np.abs(halves - values).max():.1e}")
 
@@ -141,11 +177,18 @@ for offset, sizes, colour, label in (
 ):
     bars = ax.barh(places + offset, sizes, 0.38, color=colour, label=label)
     ax.bar_label(bars, fmt="%.0f", padding=3, fontsize=10)
-ax.set(yticks=places, yticklabels=types, xlabel="bytes a point of 64 bands", xlim=(0, 285))
+ax.set(
+    yticks=places,
+    yticklabels=types,
+    xlabel="bytes a point of 64 bands",
+    xlim=(0, 285),
+)
 ax.invert_yaxis()
 ax.spines[["top", "right"]].set_visible(False)
 ax.legend(frameon=False, fontsize=10, loc="lower right")
-ax.set_title("Simulated AlphaEarth: the type counts in memory, not in the file", fontsize=11)
+ax.set_title(
+    "Simulated AlphaEarth: the type counts in memory, not in the file", fontsize=11
+)
 plt.show()
 
 # %%
@@ -178,7 +221,10 @@ job = (work / "points.parquet", CutOff(degree=6), work / "harmonics.parquet")
 try:
     extract(*job)
 except KeyboardInterrupt:
-    print("interrupted; beside the result:", [path.name for path in work.glob("*.partial")])
+    print(
+        "interrupted; beside the result:",
+        [path.name for path in work.glob("*.partial")],
+    )
 
 CutOff.calls, CutOff.last_call = 0, 99
 second = extract(*job)
@@ -206,13 +252,21 @@ except FileExistsError as refusal:
 # ``spatial_shuffle(by="hilbert")`` of dask_geopandas.
 
 table = dd.from_pandas(
-    points.assign(block=block).sort_values("block", ignore_index=True), npartitions=4
+    points.assign(block=block).sort_values("block", ignore_index=True),
+    npartitions=4,
 )
 lazy = sampler.set_output(transform="pandas").transform(table[["lon", "lat"]])
-print(type(lazy).__name__, lazy.npartitions, "partitions;", "first columns", list(lazy.columns[:3]))
+print(
+    type(lazy).__name__,
+    lazy.npartitions,
+    "partitions;",
+    "first columns",
+    list(lazy.columns[:3]),
+)
 means = lazy[["A00", "A01"]].mean().compute(scheduler="threads")
 print(
-    "equal to the means of the file:", np.allclose(means, found[["A00", "A01"]].mean(), atol=1e-6)
+    "equal to the means of the file:",
+    np.allclose(means, found[["A00", "A01"]].mean(), atol=1e-6),
 )
 
 # %%
