@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.intersphinx",
     "matplotlib.sphinxext.plot_directive",
     "api_links",
+    "benchmark_records",
     "mathml",
     "myst_parser",
     "numpydoc",
