@@ -290,7 +290,8 @@ def project_to_degrees(x: np.ndarray, y: np.ndarray, crs: Any) -> tuple[Any, Any
         kept = (np.abs(lat) <= 90) & (np.hypot(x_back - x, y_back - y) <= tolerance)
         if crs.is_geographic:  # longitude comes back in another turn
             kept = np.isfinite(lon) & (np.abs(lat) <= 90)
-    return lon, lat, ~kept & ~np.isnan(x) & ~np.isnan(y)
+    missing = np.isnan(x) | np.isnan(y)  # some projections answer it with infinities
+    return np.where(missing, np.nan, lon), np.where(missing, np.nan, lat), ~kept & ~missing
 
 
 def _warn_degrees_in_metres(x: np.ndarray, y: np.ndarray, crs: Any, owner: str, warn: Warn) -> None:

@@ -206,6 +206,15 @@ def test_a_missing_coordinate_makes_its_row_nan_without_a_word(transformer, kind
     assert_same_rows(transformer, features[[0, 2]], others)
 
 
+@pytest.mark.parametrize("epsg", [28992, 3857, 32631, 3035, 2056, 27700])
+def test_a_missing_geometry_is_nan_in_every_projection(transformer, epsg):
+    points = gpd.GeoSeries([shapely.Point(5.4, 52.4)], crs="EPSG:4326").to_crs(epsg)
+    X = gpd.GeoSeries([points[0], None, shapely.Point()], crs=points.crs)
+    features = transformer.transform(X)
+    assert np.isnan(features[1:]).all()
+    assert_same_rows(transformer, features[0], transformer.transform(points)[0])
+
+
 def test_impossible_latitude_is_nan_with_one_warning(transformer):
     X = np.array([[5.5, 52.5], [120.0, 91.0], [6.5, -90.5], [7.5, 90.0]])
     with pytest.warns(CoordinateWarning, match=r"2 of 4 rows \(1, 2\).*91 in row 1") as caught:
