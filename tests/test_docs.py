@@ -1,8 +1,8 @@
 """The documentation names everything public, and its examples run."""
 
-import doctest
 import importlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,10 @@ import geofeat
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
-FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+README = DOCS.parent / "README.md"
+
+sys.path.insert(0, str(DOCS / "_extensions"))
+import page_code  # noqa: E402
 
 
 def public_names():
@@ -41,14 +44,29 @@ def test_every_documented_name_is_public():
     assert documented_names() - {"geofeat"} <= set(public_names())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
-def test_examples_run_and_print_what_they_say(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    example = doctest.DocTestParser().get_doctest(
-        page.read_text(), {}, page.name, str(page), lineno=0
-    )
-    outcome = doctest.DocTestRunner(optionflags=FLAGS).run(example)
-    assert outcome.failed == 0
+@pytest.mark.parametrize(
+    "page", [*PAGES, README], ids=lambda page: page.relative_to(DOCS.parent).as_posix()
+)
+def test_code_runs_and_prints_what_it_says(page):
+    text = page.read_text()
+    failures = page_code.run_page(text, page.name)
+    assert not failures, "\n".join(failures)
+
+
+def test_no_code_is_hidden_from_the_runner():
+    for page in [*PAGES, README]:
+        fences = re.findall(r"^[ ]*[`:]{3,}(?:\{code-block\} )?python\b", page.read_text(), re.M)
+        assert len(fences) == len(page_code.python_blocks(page.read_text())), page.name
+
+
+def test_the_runner_tells_what_fails():
+    wrong = "```python\n>>> 1 + 1\n3\n\n```\n"
+    broken = "```python\nx = 1 / 0\n```\n"
+    excused = "<!-- not run: needs a network -->\n" + broken
+    assert "Expected:\n    3" in page_code.run_page(wrong, "page")[0]
+    assert "ZeroDivisionError" in page_code.run_page(broken, "page")[0]
+    assert page_code.run_page(excused, "page") == []
+    assert page_code.python_blocks(excused)[0].reason == "needs a network"
 
 
 def test_the_user_guide_has_examples_on_every_page():

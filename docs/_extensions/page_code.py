@@ -47,10 +47,13 @@ def python_blocks(text: str) -> list[Block]:
 
 
 def run_page(text: str, name: str) -> list[str]:
-    """Run a page's blocks in an empty folder; say what failed, nothing when all is well."""
+    """Run a page's blocks in an empty folder; say what failed, nothing when all is well.
+
+    Variables of the environment that a page sets are forgotten after it.
+    """
     names: dict[str, object] = {"__name__": "__main__"}
     failures = []
-    before = Path.cwd()
+    before, environment = Path.cwd(), dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
@@ -59,6 +62,8 @@ def run_page(text: str, name: str) -> list[str]:
                     failures += _run_block(block, name, names)
         finally:
             os.chdir(before)
+            os.environ.clear()
+            os.environ.update(environment)
     return failures
 
 

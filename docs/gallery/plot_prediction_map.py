@@ -164,7 +164,7 @@ pd.DataFrame({"map": counted, "plots": plots.to_numpy()}, index=names).round(3)
 #   ``resolution`` ask for another grid; a pixel without an embedding stays nodata.
 # - Map the year that the model was fitted on. Vectors of another year need a test of their own.
 #
-# See :doc:`/user_guide/rasters` for grids, polygons and costs.
+# See :doc:`/user_guide/bulk` for grids, polygons and costs.
 #
 # References
 # ----------

@@ -285,7 +285,7 @@ folder.cleanup()
 #   and no memory: that is done by ``benchmarks/bulk_extraction.py``.
 #
 # See :func:`geofeat.extract`, :class:`geofeat.EmbeddingRasterSampler`, and the guides
-# :doc:`/user_guide/rasters` and :doc:`/user_guide/clusters`. From the shell the same is ``geofeat
+# :doc:`/user_guide/bulk` and :doc:`/user_guide/clusters`. From the shell the same is ``geofeat
 # sample``, see :doc:`/user_guide/command_line`.
 #
 # References
