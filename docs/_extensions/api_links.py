@@ -10,7 +10,7 @@ from sphinx.transforms import SphinxTransform
 
 import geofeat
 
-ROOMS = ("datasets", "evaluation", "exceptions")
+ROOMS = ("datasets", "evaluation", "exceptions", "plotting")
 _NAME = re.compile(r"(?:geofeat\.)?((?:[a-z]+\.)?\w+)(?:\(.*\))?", re.DOTALL)
 
 
