@@ -74,7 +74,7 @@ def test_pages_are_free_of(what, name, faults_on):
     assert not faults, "\n".join(faults)
 
 
-def test_gallery_shows_a_thumbnail_a_page_and_each_page_a_figure(browser, root, pages):
+def test_gallery_shows_a_thumbnail_a_page_and_each_page_its_figure_first(browser, root, pages):
     own = [page for page in pages if page.startswith("auto_gallery/plot_")]
     browser.get(f"{root}/auto_gallery/index.html")
     shown = browser.execute_script(
@@ -84,8 +84,10 @@ def test_gallery_shows_a_thumbnail_a_page_and_each_page_a_figure(browser, root, 
     assert shown == len(own) >= 13
     for page in own:
         browser.get(f"{root}/{page}")
-        figures = browser.execute_script(
-            "return [...document.querySelectorAll('.sphx-glr-single-img, .sphx-glr-multi-img')]"
-            ".filter(image => image.naturalWidth > 0).length"
+        before_code = browser.execute_script(
+            "const figure = document.querySelector('article img.sphx-glr-single-img');"
+            "const code = document.querySelector('article div.highlight');"
+            "return figure && figure.naturalWidth > 0"
+            " && figure.compareDocumentPosition(code) & Node.DOCUMENT_POSITION_FOLLOWING"
         )
-        assert figures, f"{page} shows no figure"
+        assert before_code, f"{page} shows no figure before its code"
