@@ -8,7 +8,7 @@ from urllib.error import URLError
 import pytest
 
 pytest.importorskip("sphinx", reason="sphinx is not installed: pip install 'geofeat[docs]'")
-SOURCE = Path(__file__).parents[1] / "docs" / "_extensions" / "inventories.py"
+SOURCE = Path(__file__).parents[2] / "docs" / "_extensions" / "inventories.py"
 
 
 @pytest.fixture
