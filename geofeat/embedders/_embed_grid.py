@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import math
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from geofeat._base import LocationTransformer
+from geofeat._fitted_columns import without_fitted_columns
 from geofeat._memory import refuse_beyond_memory
 from geofeat._progress import progress_bar
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 2**26
 # Share of a pixel by which a box may be longer than its pixels, for the rounding of decimals.
 _ROUNDING = 1e-6
-# What `fit` leaves in an estimator to compare later input with.
-_MEMORIES = ("n_features_in_", "feature_names_in_", "bounds_")
 
 
 class _Grid(NamedTuple):
@@ -110,11 +107,8 @@ def embed_grid(
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
     if isinstance(embedder, type) or not hasattr(embedder, "get_feature_names_out"):
         raise TypeError(f"embedder must be a transformer object, got {embedder!r}")
-    if isinstance(embedder, LocationTransformer):
-        # The data that it was fitted on may have had more columns and names than pixels have.
-        embedder = copy.copy(embedder)
-        for memory in _MEMORIES:
-            vars(embedder).pop(memory, None)
+    # The data that it was fitted on may have had more columns and names than pixels have.
+    embedder = without_fitted_columns(embedder)
     names = embedder.get_feature_names_out()
     values: Any
     if chunks is not None and importlib.util.find_spec("dask") is not None:

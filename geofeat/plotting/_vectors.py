@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from geofeat._base import LocationTransformer
 from geofeat._columns import frame_names
+from geofeat._fitted_columns import without_fitted_columns
 from geofeat.exceptions import CoverageWarning
 from geofeat.plotting._axes import read_places
 from geofeat.plotting._maps import map_vectors
@@ -27,8 +26,6 @@ from geofeat.plotting._views import (
 
 # Features in float64 that are computed at once.
 _BLOCK_BYTES = 2**26
-# What `fit` leaves in a transformer to compare later input with.
-_MEMORIES = ("n_features_in_", "feature_names_in_", "bounds_")
 
 
 class Scene(NamedTuple):
@@ -138,7 +135,7 @@ def _is_transformer(embedding: Any) -> bool:
 
 def _computed(transformer: Any) -> Callable[[Any], np.ndarray]:
     """Vectors of places by a transformer; where it has none they are NaN, without a word."""
-    transformer = _without_memories(transformer)
+    transformer = without_fitted_columns(transformer)
 
     def transform(places: Any) -> np.ndarray:
         with warnings.catch_warnings():
@@ -146,23 +143,6 @@ def _computed(transformer: Any) -> Callable[[Any], np.ndarray]:
             return np.asarray(transformer.transform(places))
 
     return transform
-
-
-def _without_memories(transformer: Any) -> Any:
-    """Copy that compares no input with what it was fitted on: pixels are two plain columns."""
-    if isinstance(transformer, LocationTransformer):
-        transformer = copy.copy(transformer)
-        for memory in _MEMORIES:
-            vars(transformer).pop(memory, None)
-    elif hasattr(transformer, "steps"):
-        (name, first), *rest = transformer.steps
-        transformer = copy.copy(transformer)
-        transformer.steps = [(name, _without_memories(first)), *rest]
-    elif hasattr(transformer, "transformer_list"):
-        parts = transformer.transformer_list
-        transformer = copy.copy(transformer)
-        transformer.transformer_list = [(name, _without_memories(part)) for name, part in parts]
-    return transformer
 
 
 def _of_map(

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 
 from geofeat import (
     ArraySource,
@@ -222,6 +222,17 @@ def test_what_an_embedder_was_fitted_on_does_not_matter():
     np.testing.assert_array_equal(grid, embed_grid(CartesianEncoder(), BOX, 0.5))
     assert encoder.n_features_in_ == 3
     assert encoder.feature_names_in_.tolist() == list(frame)
+
+
+def test_what_the_parts_of_a_pipeline_were_fitted_on_does_not_matter():
+    frame = pd.DataFrame({"lon": [5.0, 6.0], "lat": [51.0, 52.0], "height": [1.0, 2.0]})
+    union = make_union(CartesianEncoder(), SphericalHarmonicsEncoder(degree=1))
+    pipeline = make_pipeline(union, PCA(2)).fit(frame)
+    plain = clone(pipeline).fit(frame.iloc[:, :2].to_numpy())
+    np.testing.assert_allclose(
+        embed_grid(pipeline, BOX, 0.5), embed_grid(plain, BOX, 0.5), atol=1e-6
+    )
+    assert pipeline[0].transformer_list[0][1].n_features_in_ == 3
 
 
 def test_a_pipeline_makes_a_map_of_what_it_ends_with(points):
