@@ -15,7 +15,7 @@ from scipy import sparse
 
 from geofeat._columns import column_values, describe_rows, frame_columns, frame_names
 from geofeat._lazy import refuse_lazy
-from geofeat._sklearn import get_namespace_and_device, supported_float_dtypes
+from geofeat._sklearn import get_namespace_and_device, move_to, supported_float_dtypes
 from geofeat._warnings import warn_caller
 from geofeat.exceptions import CoordinateWarning
 
@@ -54,6 +54,17 @@ def read_lonlat(X: Any, owner: str, warn: Warn = warn_caller) -> tuple[Any, Any,
             lon, lat = (tensor_values(column, xp, device, owner) for column in columns)
         source = "X"
     return (*_to_valid_degrees(lon, lat, xp, owner, source, warn), xp)
+
+
+def read_places(X: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:
+    """Longitude and latitude in float64 of points of any kind, NaN where they are missing."""
+    X = check_layout(X, owner)
+    if not is_geometry(X):
+        require_lonlat(X, owner)
+    lon, lat, xp = read_lonlat(X, owner)
+    if xp is not np:
+        lon, lat = move_to(lon, lat, xp=np, device=None)
+    return lon.astype(np.float64), lat.astype(np.float64)
 
 
 def check_layout(X: Any, owner: str) -> Any:

@@ -13,14 +13,8 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state, indexable
 
 from geofeat._columns import describe_rows
-from geofeat._coordinates import (
-    EARTH_RADIUS_KM,
-    check_layout,
-    is_geometry,
-    read_lonlat,
-    require_lonlat,
-)
-from geofeat._sklearn import Interval, move_to, validate_parameter_constraints
+from geofeat._coordinates import EARTH_RADIUS_KM, is_geometry, read_places
+from geofeat._sklearn import Interval, validate_parameter_constraints
 from geofeat._threads import usable_threads
 from geofeat.evaluation._equal_area_cells import EqualAreaCells
 
@@ -254,19 +248,14 @@ class SpatialBlockKFold(BaseCrossValidator):
     def _coordinates(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Longitude and latitude in float64, none missing."""
         owner = type(self).__name__
-        X = check_layout(X, owner)
-        if not is_geometry(X):
-            require_lonlat(X, owner)
-        lon, lat, xp = read_lonlat(X, owner)
-        if xp is not np:
-            lon, lat = move_to(lon, lat, xp=np, device=None)
+        lon, lat = read_places(X, owner)
         missing = np.isnan(lon)
         if missing.any():
             raise ValueError(
                 f"{owner} cannot place {describe_rows(missing)}: their coordinates are missing or "
                 "no place on Earth. Drop these rows before splitting."
             )
-        return lon.astype(np.float64), lat.astype(np.float64)
+        return lon, lat
 
     def _labels(self, groups: Any) -> np.ndarray:
         """Whole numbers for the labels of ready-made blocks, in the order of the labels."""

@@ -1,13 +1,10 @@
-"""Axes to draw on, places of points, and dots that suit their number."""
+"""Axes to draw on, and dots that suit their number."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-
-from geofeat._coordinates import check_layout, is_geometry, read_lonlat, require_lonlat
-from geofeat._sklearn import move_to
 
 # Okabe and Ito's palette, told apart with any colour vision.
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442")
@@ -29,17 +26,6 @@ def axes_for(ax: Any, owner: str, figsize: tuple[float, float]) -> Any:
     elif not hasattr(ax, "imshow"):
         raise TypeError(f"{owner}: ax must be axes of matplotlib, got a {type(ax).__name__}.")
     return ax
-
-
-def read_places(X: Any, owner: str) -> tuple[np.ndarray, np.ndarray]:
-    """Longitude and latitude in float64 of points of any kind, NaN where they are missing."""
-    X = check_layout(X, owner)
-    if not is_geometry(X):
-        require_lonlat(X, owner)
-    lon, lat, xp = read_lonlat(X, owner)
-    if xp is not np:
-        lon, lat = move_to(lon, lat, xp=np, device=None)
-    return lon.astype(np.float64), lat.astype(np.float64)
 
 
 def dot_size(n_points: int) -> float:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from geofeat._columns import frame_names
-from geofeat._coordinates import is_geometry
+from geofeat._coordinates import is_geometry, read_places
 from geofeat.exceptions import CoverageWarning
-from geofeat.plotting._axes import QUIET, axes_for, dot_size, dots, legend_beside, read_places
+from geofeat.plotting._axes import QUIET, axes_for, dot_size, dots, legend_beside
 from geofeat.plotting._views import view_of_points
 
 _COLOURS = {

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from geofeat._coordinates import is_geometry
-from geofeat.plotting._axes import OKABE_ITO, QUIET, axes_for, dots, legend_beside, read_places
+from geofeat._coordinates import is_geometry, read_places
+from geofeat.plotting._axes import OKABE_ITO, QUIET, axes_for, dots, legend_beside
 from geofeat.plotting._views import view_of_points
 
 # Markers of folds beyond the seven colours, and entries of a legend.

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from geofeat._columns import frame_names
+from geofeat._coordinates import read_places
 from geofeat._fitted_columns import without_fitted_columns
 from geofeat.exceptions import CoverageWarning
-from geofeat.plotting._axes import read_places
 from geofeat.plotting._maps import map_vectors
 from geofeat.plotting._views import (
     GlobeView,
