@@ -57,7 +57,7 @@ class FileServer:
     faults : list of Fault
         The first that fits is applied.
     most_at_once : int
-        Largest number of requests on their way at one time.
+        Largest number of requests that waited for an answer at one time.
     """
 
     def __init__(self):
@@ -112,10 +112,14 @@ class FileServer:
                     return fault
         return None
 
+    def reply_begins(self):
+        """Count a request no longer: with its answer the client may already send the next."""
+        with self._lock:
+            self._now -= 1
+
     def end(self, sent):
         with self._lock:
             self.sent += sent
-            self._now -= 1
 
 
 def _handler(files):
@@ -146,6 +150,7 @@ def _handler(files):
             try:
                 if files.delay:
                     files.stopped.wait(files.delay)
+                files.reply_begins()
                 self.respond(path, content, span, fault)
             except OSError:
                 self.close_connection = True
