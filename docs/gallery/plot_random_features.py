@@ -4,7 +4,7 @@ How many random features replace a kernel?
 
 It depends on how rough the kernel is. On the whole globe, 256 evenly drawn features
 (``scheme="qmc"``) come as near a Gaussian kernel of 3 000 km as 2 048 independent ones. For the
-elevation of real airports 512 features predict as well, to two hundredths of R2, as the exact
+elevation of real airports 512 features predict as well, to a hundredth of R2, as the exact
 Gaussian process with a smooth kernel (0.49 and 0.50). The rough kernel that suits elevation
 better (0.66) is not replaced even by 2 048 features (0.61); 1 600 spherical harmonics with the
 same covariance do better (0.65).

@@ -6,7 +6,7 @@ The degree decides the finest structure that spherical harmonics *can* draw; the
 columns decides which of it a regularised model *does* draw. Land and sea learnt from 1 000
 places: going from 20 to 40 degrees costs a ridge regression on plain columns nearly seven points
 of accuracy, from 90.7 % to 84.0 %. With columns scaled down by degree it gains a little, from
-91.2 % to 92.0 %. At 40 degrees the scaling is worth eight points.
+91.2 % to 92.0 %. With L = 40 the scaling is worth eight points.
 
 The truth is a real land mask, the places are random.
 """
@@ -144,7 +144,7 @@ plt.show()
 # ---
 #
 # A harmonic of degree l has waves of some 40 000 / l km, so it tells places apart that are 20 000
-# / l km, or 180 / l degrees, away from each other: 19 degrees with L = 10 and 4.6 degrees with L
+# / l km, or 180 / l degrees, away from each other: 20 degrees with L = 10 and 4.6 degrees with L
 # = 40. Each of the 1 000 places has an area of about 6 by 6 degrees to itself. At L = 40 there
 # are more columns than places, and what the model does between two places is the penalty's choice
 # alone.
@@ -190,9 +190,9 @@ plt.show()
 #
 # - Scaling the degrees is worth more than more degrees: from the best plain encoder, L = 20 at
 #   90.7 %, twice the degrees lead down to 84.0 % without the scaling and up to 92.0 % with it.
-# - Take more degrees than you think you need, and ``degree_decay`` of 1 to 1.5 or a ``spectrum``.
-#   Without a decay the number of degrees must be tuned to the number of places; with one, the
-#   data settle it.
+# - Where there are more degrees than places, scale them: ``degree_decay`` of 1 to 1.5 or a
+#   ``spectrum``. Without a decay the number of degrees must be tuned to the number of places;
+#   with one, the data settle it.
 # - Compare with the nearest neighbour. At 91.3 % it beats every plain encoder here, and costs one
 #   line.
 # - This is one draw of places. The standard error of an accuracy is 0.4 points, so what lies

@@ -192,10 +192,10 @@ ax.set_title(
 plt.show()
 
 # %%
-# The file does not grow with the type, because AlphaEarth's numbers are 255 different ones: parquet
-# keeps each of them once and an index for every pixel. So store float32 where another program reads
-# the file, and int8 where the bytes are to be held in memory. TESSERA, and averages over windows or
-# polygons, have no such short list: there the type counts on disk too.
+# The file does not grow with the type, because AlphaEarth's numbers are 255 different ones:
+# parquet keeps each of them once and its number for every value. So store float32 where another
+# program reads the file, and int8 where the bytes are to be held in memory. TESSERA, and averages
+# over windows or polygons, have no such short list: there the type counts on disk too.
 #
 # What an interruption costs
 # --------------------------
@@ -277,10 +277,10 @@ folder.cleanup()
 # -----------------
 # - One call goes from file to file; the same call again continues or does nothing.
 # - ``coverage`` first: files, blocks, bytes, and how many points have no data.
-# - The order of the points is kept, and does not matter for speed.
+# - The order of the points is kept; blocks are read in an order of their own.
 # - ``extract(..., client=...)`` shares the work among the workers of a ``distributed`` cluster: the
 #   points of one file go to one worker.
-# - The disk needs room for about twice the features, plus 36 bytes a point.
+# - The disk needs room for about twice the features, plus 36 bytes a point and year.
 # - This page shows that the numbers are right and that work is not repeated. It measures no speed
 #   and no memory: that is done by ``benchmarks/bulk_extraction.py``.
 #
